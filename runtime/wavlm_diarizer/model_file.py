@@ -1,0 +1,136 @@
+"""A model's name in, its file and settings out.
+
+A name is a path (a file, or a folder in the hub's layout), a hub id, or nothing for the built-in model. An existing path always wins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wavlm_diarizer import hub
+from wavlm_diarizer.errors import ModelFormatError, ModelNotFoundError, ModelSettingsError, OptionError
+from wavlm_diarizer.settings import ModelSettings
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+BUILTIN = Path(__file__).with_name("builtin") / "model.onnx"
+"""The model that comes with the package."""
+INPUT = "input_values"
+OUTPUT = "logits"
+
+NAMES = {"int8": ("model_quantized.onnx", "model_int8.onnx"), "fp32": ("model.onnx",)}
+"""File names of the hub's layout (optimum, transformers.js), by precision."""
+HUB_FILES = ("config.json", "preprocessor_config.json", "onnx/*.onnx", "*.onnx", "*.onnx_data", "onnx/*.onnx_data")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One ONNX file on this machine."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What errors and reports call it."""
+        return "the built-in model" if self.path == BUILTIN else str(self.path)
+
+    def settings(self, session: onnxruntime.InferenceSession) -> ModelSettings:
+        """The settings in the opened file, else those of the JSON files beside it or one folder up."""
+        check_interface(session, self.name)
+        embedded = ModelSettings.from_metadata(session.get_modelmeta().custom_metadata_map, self.name)
+        if embedded is not None:
+            return embedded
+        return ModelSettings.from_hub_json(self._json("config.json"), self._json("preprocessor_config.json"), self.name)
+
+    def _json(self, name: str) -> Mapping[str, Any]:
+        """One of the hub's JSON files, beside the model or one folder up."""
+        for folder in (self.path.parent, self.path.parent.parent):
+            path = folder / name
+            if not path.is_file():
+                continue
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                raise ModelSettingsError(f"{path} cannot be read as JSON: {error}") from error
+            if isinstance(content, dict):
+                return content
+            raise ModelSettingsError(f"{path} holds no JSON object.")
+        raise ModelSettingsError(
+            f"{self.name} has no wavlm_diarizer metadata, and there is no {name} beside it or one folder up: put the checkpoint's there."
+        )
+
+
+def find(model: str | os.PathLike[str] | None = None, *, precision: str = "auto", revision: str | None = None) -> ModelFile:
+    """The file that ``model`` names.
+
+    ``precision`` chooses among the files of a folder: ``fp32``, ``int8``, or ``auto`` for int8 where there is one. The network is used only
+    for a hub id that is not in the local cache. Raises :class:`ModelNotFoundError`, :class:`ModelFormatError` or :class:`OptionError`.
+    """
+    if precision not in {"auto", *NAMES}:
+        raise OptionError(f"precision must be auto, fp32 or int8, not {precision!r}.")
+    if model is None:
+        if not BUILTIN.is_file():
+            raise ModelNotFoundError(f"The built-in model is missing from this installation ({BUILTIN}): install wavlm-diarizer again.")
+        return ModelFile(BUILTIN)
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return ModelFile(_in_folder(path, precision))
+    if path.exists():
+        return ModelFile(path)
+    if hub.is_hub_id(os.fspath(model)):
+        folder = hub.snapshot(os.fspath(model), HUB_FILES, ("onnx/*.onnx", "*.onnx"), revision)
+        return ModelFile(_in_folder(folder, precision))
+    raise ModelNotFoundError(f"There is no model at {path}; name an .onnx file, a folder that holds one, or a hub id such as owner/model.")
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds a PyTorch checkpoint and no exported model."""
+    return (
+        (folder / "config.json").is_file()
+        and any((folder / name).is_file() for name in WEIGHTS)
+        and not any(folder.glob("*.onnx"))
+        and not any(folder.glob("onnx/*.onnx"))
+    )
+
+
+def _in_folder(folder: Path, precision: str) -> Path:
+    """The model of that precision in a folder of the hub's layout."""
+    wanted = NAMES[precision] if precision != "auto" else (*NAMES["int8"], *NAMES["fp32"])
+    for name in wanted:
+        for path in (folder / "onnx" / name, folder / name):
+            if path.is_file():
+                return path
+    found = sorted(path for pattern in ("*.onnx", "onnx/*.onnx") for path in folder.glob(pattern))
+    if len(found) == 1 and precision == "auto":
+        return found[0]
+    if found:
+        names = ", ".join(path.relative_to(folder).as_posix() for path in found)
+        raise ModelNotFoundError(f"{folder} has no {' or '.join(wanted)} but {names}: name the file itself.")
+    if is_checkpoint(folder):
+        raise ModelFormatError(
+            f"{folder} is a PyTorch checkpoint, not an ONNX model: export it with 'wavlm-diarizer export {folder} -o model.onnx'."
+        )
+    raise ModelNotFoundError(f"{folder} holds no ONNX model: name an .onnx file, or a folder that holds one.")
+
+
+def check_interface(session: onnxruntime.InferenceSession, name: str) -> None:
+    """Raise :class:`ModelFormatError` unless the graph takes ``input_values`` (float32, two axes) and answers with ``logits``."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    names = [item.name for item in inputs]
+    if names != [INPUT]:
+        raise ModelFormatError(
+            f"{name} takes {', '.join(names) or 'nothing'}, not just {INPUT}: it is not a frame classifier for raw audio."
+        )
+    if inputs[0].type != "tensor(float)":
+        raise ModelFormatError(f"{name} takes {INPUT} as {inputs[0].type}, not as float32: export it in fp32 or int8.")
+    if len(inputs[0].shape) != 2:  # noqa: PLR2004 - batch and samples
+        raise ModelFormatError(f"{name} takes {INPUT} with {len(inputs[0].shape)} axes, not two (batch, samples).")
+    if OUTPUT not in [item.name for item in outputs]:
+        raise ModelFormatError(f"{name} answers with {', '.join(item.name for item in outputs)}, not with {OUTPUT}.")

@@ -1,0 +1,85 @@
+"""onnxruntime's policy, in one place: threads, spinning, memory, and exact int8 arithmetic.
+
+In: a model's path or bytes. Out: an ``onnxruntime.InferenceSession`` on the CPU.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavlm_diarizer.errors import ModelFormatError, OptionError
+from wavlm_diarizer.machine import cpu, usable_cores
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+EXACT_INT8 = "session.x64quantprecision"
+"""Makes u8 x s8 products exact on x86 CPUs without VNNI, where they would saturate; onnxruntime ignores it on the others.
+
+https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html (section on data types)
+"""
+
+
+def session_options(*, threads: int | None = None, spin: bool = False, low_memory: bool = False) -> onnxruntime.SessionOptions:
+    """The options that every session of this project is opened with.
+
+    ``threads``: at most this many; ``None``: as many as this process may use. ``spin``: idle threads wait busily, which saves a few per cent
+    of one stream's time and takes a whole core each from everything else. ``low_memory``: weights are used as they lie in the file
+    instead of a second, rearranged copy, and the arena grows by what is asked for only.
+    """
+    import onnxruntime
+
+    if threads is not None and (isinstance(threads, bool) or threads < 1):
+        raise OptionError(f"threads must be at least 1, not {threads}.")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3  # errors only: what matters to a user is raised
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    if cpu().may_saturate:
+        options.add_session_config_entry(EXACT_INT8, "1")
+    if low_memory:
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+    return options
+
+
+def open_session(
+    model: str | Path | bytes,
+    *,
+    threads: int | None = None,
+    spin: bool = False,
+    low_memory: bool = False,
+) -> onnxruntime.InferenceSession:
+    """Open a model file (or its bytes) on the CPU.
+
+    No custom-operator library is loaded, and onnxruntime itself refuses external data outside the file's folder. Raises
+    :class:`ModelFormatError` if onnxruntime cannot read or run it.
+    """
+    import onnxruntime
+
+    name = "The model" if isinstance(model, bytes) else str(model)
+    options = session_options(threads=threads, spin=spin, low_memory=low_memory)
+    try:
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    # onnxruntime's exceptions have no common base but Exception; nothing else can happen in that one call.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelFormatError(f"{name} is not an ONNX model that onnxruntime {onnxruntime.__version__} can run: {reason}") from error
+
+
+def run_options(*, low_memory: bool = False) -> onnxruntime.RunOptions:
+    """Options of one run: with ``low_memory`` what the arena no longer needs goes back to the system after it."""
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = 3
+    if low_memory:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
