@@ -5,7 +5,6 @@ In: ``[frames, labels]`` probabilities in [0, 1]. Out: for each label its turns 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ import numpy as np
 from wavlm_diarizer.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from wavlm_diarizer.timebase import TimeBase
@@ -82,7 +83,7 @@ def decode(probabilities: NDArray[np.floating[Any]], decoding: Decoding, time_ba
 
 
 def median_filter(probabilities: NDArray[np.floating[Any]], width: int) -> NDArray[np.floating[Any]]:
-    """Median over ``width`` frames (made odd by adding one) for every label of ``[frames, labels]``; the ends repeat the outermost frame."""
+    """Median over ``width`` frames (made odd by adding one) of each column of ``[frames, labels]``; the ends repeat the outermost frame."""
     if width < 2 or len(probabilities) == 0:
         return probabilities
     half = width // 2

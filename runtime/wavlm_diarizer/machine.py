@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 PROCESS_CGROUP = Path("/proc/self/cgroup")
@@ -73,7 +74,7 @@ def _cgroup_folders(root: Path, process: Path) -> list[Path]:
         lines = []
     folders = []
     for line in [*lines, "0::/"]:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         base = root if not controllers else root / controllers if "cpu" in controllers.split(",") else None
         if base is None:
             continue
@@ -142,10 +143,10 @@ def _numpy_cpu() -> Cpu:
     import numpy as np
 
     try:
-        config = np.show_config(mode="dicts")
-        simd = config.get("SIMD Extensions", {}) if isinstance(config, dict) else {}
+        config: Any = np.show_config(mode="dicts")
     except TypeError:
-        simd = {}
+        config = None
+    simd = config.get("SIMD Extensions", {}) if isinstance(config, dict) else {}
     found = {str(name).upper() for part in ("baseline", "found") for name in simd.get(part, [])}
     if not found:
         return Cpu("x86", avx2=None, avx512=None, vnni=None)

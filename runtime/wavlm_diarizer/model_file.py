@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ from wavlm_diarizer.errors import ModelFormatError, ModelNotFoundError, ModelSet
 from wavlm_diarizer.settings import ModelSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import onnxruntime
 
 BUILTIN = Path(__file__).with_name("builtin") / "model.onnx"
@@ -130,7 +131,7 @@ def check_interface(session: onnxruntime.InferenceSession, name: str) -> None:
         )
     if inputs[0].type != "tensor(float)":
         raise ModelFormatError(f"{name} takes {INPUT} as {inputs[0].type}, not as float32: export it in fp32 or int8.")
-    if len(inputs[0].shape) != 2:  # noqa: PLR2004 - batch and samples
+    if len(inputs[0].shape) != 2:
         raise ModelFormatError(f"{name} takes {INPUT} with {len(inputs[0].shape)} axes, not two (batch, samples).")
     if OUTPUT not in [item.name for item in outputs]:
         raise ModelFormatError(f"{name} answers with {', '.join(item.name for item in outputs)}, not with {OUTPUT}.")

@@ -5,13 +5,14 @@ In: a model's path or bytes. Out: an ``onnxruntime.InferenceSession`` on the CPU
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavlm_diarizer.errors import ModelFormatError, OptionError
 from wavlm_diarizer.machine import cpu, usable_cores
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import onnxruntime
 
 EXACT_INT8 = "session.x64quantprecision"
@@ -24,8 +25,8 @@ https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html (s
 def session_options(*, threads: int | None = None, spin: bool = False, low_memory: bool = False) -> onnxruntime.SessionOptions:
     """The options that every session of this project is opened with.
 
-    ``threads``: at most this many; ``None``: as many as this process may use. ``spin``: idle threads wait busily, which saves a few per cent
-    of one stream's time and takes a whole core each from everything else. ``low_memory``: weights are used as they lie in the file
+    ``threads``: at most this many; ``None``: as many as this process may use. ``spin``: idle threads wait busily, which saves a few per
+    cent of one stream's time and takes a whole core each from everything else. ``low_memory``: weights are used as they lie in the file
     instead of a second, rearranged copy, and the arena grows by what is asked for only.
     """
     import onnxruntime

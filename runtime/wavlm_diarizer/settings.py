@@ -6,15 +6,17 @@ In: ``metadata_props`` of an ONNX file, or ``config.json`` and ``preprocessor_co
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer.decoding import Decoding
 from wavlm_diarizer.errors import ModelFormatError, ModelSettingsError, ModelVersionError, OptionError
 from wavlm_diarizer.timebase import TimeBase
 from wavlm_diarizer.windows import WindowSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PREFIX = "wavlm_diarizer."
 FORMAT_VERSION = 1
@@ -99,11 +101,12 @@ class ModelSettings:
             raise ModelFormatError(f"{name} has wavlm_diarizer metadata without a format version; export it again.")
         if version > FORMAT_VERSION:
             raise ModelVersionError(
-                f"{name} has format version {version}, and this version of wavlm-diarizer reads up to {FORMAT_VERSION}: upgrade wavlm-diarizer."
+                f"{name} has format version {version}, and this version of wavlm-diarizer reads up to {FORMAT_VERSION}: "
+                "upgrade wavlm-diarizer."
             )
         try:
             # Unknown keys are left alone, so that a newer minor release may add some.
-            return cls(**{item.name: _read(item.name, ours[item.name]) for item in fields(cls) if item.name in ours})._checked(name)
+            return cls(**{item.name: _read(item.name, ours[item.name]) for item in fields(cls) if item.name in ours}).checked(name)
         except (TypeError, ValueError, OptionError) as error:
             raise ModelFormatError(f"The wavlm_diarizer metadata of {name} is damaged ({error}); export it again.") from error
 
@@ -131,10 +134,10 @@ class ModelSettings:
             sampling_rate=int(preprocessor.get("sampling_rate", 16_000)),
             hop=hop,
             receptive_field=receptive_field,
-        )._checked(name)
+        ).checked(name)
 
-    def _checked(self, name: str) -> ModelSettings:
-        """This object, if its values make sense together."""
+    def checked(self, name: str) -> ModelSettings:
+        """This object, if its values make sense together, else :class:`ModelFormatError`; ``name`` is the file, for the error."""
         if self.head != "sigmoid":
             raise ModelFormatError(
                 f"{name} has a {self.head} head, and this version knows one sigmoid per speaker only: upgrade wavlm-diarizer."
@@ -179,8 +182,8 @@ def _read(name: str, text: str) -> Any:
     """The value of one metadata key, with its type checked: a file is data that may come from anywhere."""
     if name not in _KINDS:
         return text
-    value = json.loads(text)
-    if not isinstance(value, _KINDS[name]) or (isinstance(value, bool) and bool not in _KINDS[name]):
+    value: Any = json.loads(text)
+    if type(value) not in _KINDS[name]:  # not isinstance, by which true would be a whole number
         raise ValueError(f"{name} is {text[:40]!r}")
     if name == "labels":
         return tuple(str(label) for label in value)

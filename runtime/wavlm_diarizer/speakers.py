@@ -47,24 +47,24 @@ class SpeakerJoin:
         self._sum = np.zeros((0, labels))
         self._weight = np.zeros((0, 1))
         self._previous_first = 0
-        self._previous = np.zeros((0, labels))
+        self._previous: NDArray[np.float64] = np.zeros((0, labels))
 
     def add(self, first_frame: int, probabilities: NDArray[np.floating[Any]]) -> None:
         """Add the next window's ``[frames, labels]``, which begins at ``first_frame`` of the recording."""
-        probabilities = np.asarray(probabilities, dtype=np.float64)
-        if self._previous_first + len(self._previous) > 0:
-            probabilities = probabilities[:, self._order(first_frame, probabilities)]
+        columns: NDArray[np.float64] = np.asarray(probabilities, dtype=np.float64)
+        if len(self._previous):
+            columns = np.take(columns, self._order(first_frame, columns), axis=1)
         self._settle(first_frame)
-        stop = first_frame + len(probabilities)
+        stop = first_frame + len(columns)
         missing = stop - (self._first + len(self._sum))
         if missing > 0:
             self._sum = np.concatenate((self._sum, np.zeros((missing, self._labels))))
             self._weight = np.concatenate((self._weight, np.zeros((missing, 1))))
         here = slice(first_frame - self._first, stop - self._first)
-        weight = triangle(len(probabilities))[:, None]
-        self._sum[here] += weight * probabilities
+        weight = triangle(len(columns))[:, None]
+        self._sum[here] += weight * columns
         self._weight[here] += weight
-        self._previous_first, self._previous = first_frame, probabilities
+        self._previous_first, self._previous = first_frame, columns
 
     def result(self) -> JoinedActivity:
         """The averaged probabilities of all windows so far."""

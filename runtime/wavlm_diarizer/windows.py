@@ -5,7 +5,6 @@ In: blocks ``[n, channels]`` of 16 kHz samples of any length. Out: :class:`Windo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,8 @@ import numpy as np
 from wavlm_diarizer.errors import OptionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from wavlm_diarizer.timebase import TimeBase
@@ -71,7 +72,9 @@ def normalise(samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Zero mean and unit variance for one window ``[n]``: ``(x - mean) / sqrt(var + 1e-7)``, computed in float64."""
     wide = np.asarray(samples, dtype=np.float64)
     centred = wide - wide.mean()
-    return (centred / np.sqrt(np.mean(centred * centred) + VARIANCE_FLOOR)).astype(np.float32)
+    deviation = float(np.sqrt(np.mean(centred * centred) + VARIANCE_FLOOR))
+    normalised: NDArray[np.float32] = (centred / deviation).astype(np.float32)
+    return normalised
 
 
 def plan(samples: int, settings: WindowSettings, time_base: TimeBase) -> list[tuple[int, int]]:
