@@ -20,6 +20,8 @@ ACTIVE = 0.5
 """A frame counts as activity, when windows are compared, if a probability is above this."""
 LEAST_ACTIVITY_SECONDS = 0.5
 """With less activity than this on either side of a join there is nothing to compare: the order is kept and the join is uncertain."""
+CONSTANT = 1e-6
+"""Two columns whose deviations multiply to less than this squared are constant up to rounding: their correlation says nothing."""
 IDENTITY_PREFERENCE = 1e-9
 """Added to the correlation of a column with the one of the same number, so that ties keep the order on every machine."""
 
@@ -102,9 +104,9 @@ def triangle(frames: int) -> NDArray[np.float64]:
 def correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Pearson correlation ``[labels, labels]`` of every column of ``left`` with every column of ``right``; 0 where one is constant."""
     left, right = left - left.mean(axis=0), right - right.mean(axis=0)
-    scale = np.sqrt(np.outer((left * left).sum(axis=0), (right * right).sum(axis=0)))
-    products = left.T @ right
-    return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+    scale = np.outer(np.sqrt((left * left).mean(axis=0)), np.sqrt((right * right).mean(axis=0)))
+    products = left.T @ right / len(left)
+    return np.divide(products, scale, out=np.zeros_like(products), where=scale > CONSTANT**2)
 
 
 def assign(score: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -1,0 +1,67 @@
+"""``-m`` with a PyTorch checkpoint: exported once into the user's cache, and taken from there afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from wavlm_diarizer import __version__
+from wavlm_diarizer.errors import MissingExtraError
+from wavlm_diarizer.model_file import is_checkpoint
+
+CACHE_VARIABLE = "WAVLM_DIARIZER_CACHE"
+
+
+def cache_folder() -> Path:
+    """The folder for exported models: ``WAVLM_DIARIZER_CACHE``, else where the system keeps a user's caches."""
+    if folder := os.environ.get(CACHE_VARIABLE):
+        return Path(folder).expanduser()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "wavlm-diarizer" / "Cache"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "wavlm-diarizer"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavlm-diarizer"
+
+
+def exported(model: str | None, precision: str, *, quiet: bool) -> str | None:
+    """``model`` itself, unless it is a checkpoint's folder: then the file that was exported from it, now or earlier.
+
+    Raises :class:`MissingExtraError` if it has to be exported and the ``export`` extra is not installed.
+    """
+    if model is None or not (folder := Path(model).expanduser()).is_dir() or not is_checkpoint(folder):
+        return model
+    precision = "int8" if precision == "auto" else precision
+    target = cache_folder() / f"{folder.resolve().name}-{_fingerprint(folder)}-{precision}.onnx"
+    if not target.is_file():
+        export = load_exporter()
+        if not quiet:
+            print(f"wavlm-diarizer: exporting {folder} to {target}, once", file=sys.stderr)  # noqa: T201
+        target.parent.mkdir(parents=True, exist_ok=True)
+        export(folder, target, precision=precision)
+    return str(target)
+
+
+def load_exporter() -> object:
+    """The export function, from the other half of the distribution; it needs the ``export`` extra."""
+    try:
+        from wavlm_export.exporter import export  # noqa: TID251 - the one door from the command line to the exporter
+    except ImportError as error:
+        raise missing_export_extra(error) from error
+    return export
+
+
+def missing_export_extra(error: ImportError) -> MissingExtraError:
+    """What to tell a user who has no torch."""
+    return MissingExtraError(f"This needs the export extra ({error.name} is missing): pip install 'wavlm-diarizer[export]'.")
+
+
+def _fingerprint(folder: Path) -> str:
+    """A short digest of the checkpoint's files and of this version, so that a changed checkpoint is exported anew."""
+    digest = hashlib.sha256(__version__.encode())
+    for path in sorted(path for path in folder.iterdir() if path.suffix in {".json", ".safetensors", ".bin"}):
+        digest.update(path.name.encode())
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,282 @@
+"""A recording in, a :class:`Diarization` out: the stages in their order, and nothing else.
+
+audio -> windows -> model -> speakers -> decoding -> Diarization
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from wavlm_diarizer import model_file
+from wavlm_diarizer.audio import open_audio
+from wavlm_diarizer.decoding import decode
+from wavlm_diarizer.diarization import Diarization, Turn
+from wavlm_diarizer.errors import ModelFormatError, ModelSettingsError, OptionError
+from wavlm_diarizer.settings import ModelSettings
+from wavlm_diarizer.speakers import JoinedActivity, SpeakerJoin
+from wavlm_diarizer.windows import Window, cut, normalise
+
+if TYPE_CHECKING:
+    import os
+
+    import onnxruntime
+    from numpy.typing import NDArray
+
+    from wavlm_diarizer.audio import AudioStream
+    from wavlm_diarizer.decoding import Decoding
+    from wavlm_diarizer.timebase import TimeBase
+
+    AudioSource = str | os.PathLike[str] | bytes | bytearray | BinaryIO | tuple[NDArray[Any], int]
+
+Progress = Callable[[float, float | None], None]
+"""Called with the seconds done and the seconds in all (``None`` if the recording does not say) after every window."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Who speaks with which probability, before decoding."""
+
+    channels: tuple[JoinedActivity, ...]
+    """One for each channel that was diarized on its own; one in all unless ``per_channel``."""
+    samples: int
+    """Length of the recording in samples of the model's rate."""
+    name: str
+    complete: bool
+    """False if the recording turned out to be truncated."""
+    warnings: tuple[str, ...]
+
+
+class Diarizer:
+    """Answers who spoke when, with one model. May be used by several threads at once.
+
+    ``model``: nothing for the built-in model, an ``.onnx`` file, a folder in the hub's layout, or a hub id whose files are in the local
+    cache (or can be downloaded: needs ``huggingface_hub``). ``session``: an opened onnxruntime session instead, with ``settings`` unless
+    they are in its metadata.
+
+    ``precision`` chooses among the files of a folder (``auto``, ``fp32``, ``int8``); ``threads``, ``spin`` and ``low_memory`` are those of
+    :func:`wavlm_diarizer.sessions.session_options`. ``decoding`` and the window lengths replace the file's own.
+
+    Raises :class:`ModelError` subclasses for a file that is missing or cannot be run, :class:`OptionError` for arguments that make no sense.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        session: onnxruntime.InferenceSession | None = None,
+        settings: ModelSettings | None = None,
+        precision: str = "auto",
+        revision: str | None = None,
+        threads: int | None = None,
+        spin: bool = False,
+        low_memory: bool = False,
+        decoding: Decoding | None = None,
+        window_seconds: float | None = None,
+        overlap_seconds: float | None = None,
+        single_pass_seconds: float | None = None,
+    ) -> None:
+        from wavlm_diarizer.sessions import open_session, run_options
+
+        if session is None:
+            file = model_file.find(model, precision=precision, revision=revision)
+            self._name = file.name
+            self._session = open_session(file.path, threads=threads, spin=spin, low_memory=low_memory)
+            own = settings or file.settings(self._session)
+        else:
+            if model is not None:
+                raise OptionError("Give a model or a session, not both.")
+            self._name = "the session's model"
+            self._session = session
+            model_file.check_interface(session, self._name)
+            embedded = settings or ModelSettings.from_metadata(session.get_modelmeta().custom_metadata_map, self._name)
+            if embedded is None:
+                raise ModelSettingsError(
+                    "The session's model has no wavlm_diarizer metadata: pass settings=ModelSettings.from_hub_json(config, preprocessor, name)."
+                )
+            own = embedded
+        if decoding is not None:
+            own = replace(own, decoding=decoding)
+        self._settings = _with_windows(own, window_seconds, overlap_seconds, single_pass_seconds)
+        self._windows = self._settings.windows
+        self._run_options = run_options(low_memory=low_memory)
+
+    @property
+    def settings(self) -> ModelSettings:
+        """What is known of the model, with the decoding and the windows that this diarizer uses."""
+        return self._settings
+
+    @property
+    def time_base(self) -> TimeBase:
+        """Samples, frames and seconds of the model."""
+        return self._settings.time_base
+
+    def with_decoding(self, decoding: Decoding) -> Diarizer:
+        """A diarizer with the same opened model and another decoding."""
+        other = copy(self)
+        other._settings = replace(self._settings, decoding=decoding)
+        return other
+
+    def __call__(
+        self,
+        source: AudioSource,
+        *,
+        channel: int | None = None,
+        per_channel: bool = False,
+        name: str | None = None,
+        progress: Progress | None = None,
+    ) -> Diarization:
+        """Diarize one recording: a path, a binary file object, bytes, or ``(samples, sample_rate)`` with samples ``[n]`` or ``[n, channels]``.
+
+        Several channels are mixed down, unless ``channel`` (counted from 1) picks one or ``per_channel`` diarizes each on its own, for
+        calls whose channels are different people. A recording shorter than one frame gives an empty result.
+
+        Raises :class:`AudioError` subclasses for a recording that cannot be read. A truncated one is diarized as far as it goes; the result
+        is then not ``complete`` and says why in its ``warnings``.
+        """
+        return self._decoded(self.activity(source, channel=channel, per_channel=per_channel, name=name, progress=progress))
+
+    def activity(
+        self,
+        source: AudioSource,
+        *,
+        channel: int | None = None,
+        per_channel: bool = False,
+        name: str | None = None,
+        progress: Progress | None = None,
+    ) -> Activity:
+        """The probabilities ``[frames, labels]`` of a recording, windows joined, before decoding. Arguments as for a call."""
+        time_base = self.time_base
+        with open_audio(source, name=name, channel=channel, per_channel=per_channel, rate=time_base.sample_rate) as stream:
+            joins = [SpeakerJoin(len(self._settings.labels), time_base) for _ in range(stream.channels if per_channel else 1)]
+            length = _Length()
+            identical = len(joins) > 1
+            for window in cut(length.count(stream), self._windows, time_base):
+                identical = identical and not np.any(window.samples != window.samples[:, :1])
+                first_frame = time_base.frame_at(window.start)
+                for join, probabilities in zip(joins, self._each_channel(window), strict=True):
+                    join.add(first_frame, probabilities)
+                if progress is not None:
+                    total = time_base.seconds(length.samples) if window.last else stream.seconds_hint
+                    progress(time_base.seconds(window.start + len(window.samples)), total)
+            warnings = list(stream.warnings)
+            if identical and length.samples:
+                warnings.append(f"All {len(joins)} channels of {stream.name} are identical; they were diarized as one.")
+                joins = joins[:1]
+            channels = tuple(join.result() for join in joins)
+            return Activity(channels, length.samples, stream.name, stream.complete, tuple(warnings))
+
+    def logits(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """The model's answer ``[frames, labels]`` for one window ``[n]`` at the model's rate, normalised as the model wants it.
+
+        Raises :class:`OptionError` for fewer samples than one frame needs, :class:`ModelFormatError` if the answer has another shape.
+        """
+        frames = self.time_base.frames(len(samples))
+        if np.ndim(samples) != 1 or frames == 0:
+            raise OptionError(f"A window has one axis and at least {self.time_base.receptive_field} samples, not shape {np.shape(samples)}.")
+        window = normalise(samples) if self._settings.do_normalize else np.asarray(samples, dtype=np.float32)
+        try:
+            (logits,) = self._session.run([model_file.OUTPUT], {model_file.INPUT: window[None]}, self._run_options)
+        # onnxruntime's exceptions have no common base but Exception.
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelFormatError(f"{self._name} failed on a window of {len(samples)} samples: {reason}") from error
+        expected = (1, frames, len(self._settings.labels))
+        if logits.shape != expected:
+            raise ModelFormatError(f"{self._name} answered a window of {len(samples)} samples with shape {logits.shape}, not {expected}.")
+        answer: NDArray[np.float32] = logits[0]
+        return answer
+
+    def _each_channel(self, window: Window) -> list[NDArray[np.float64]]:
+        """The probabilities of every channel of a window; equal channels are computed once."""
+        answers: list[NDArray[np.float64]] = []
+        for index in range(window.samples.shape[1]):
+            samples = np.ascontiguousarray(window.samples[:, index])
+            same = next((other for other in range(index) if np.array_equal(samples, window.samples[:, other])), None)
+            answers.append(self._probabilities(samples) if same is None else answers[same])
+        return answers
+
+    def _probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The probabilities ``[frames, labels]`` of one window. Where every sample is the same nobody speaks, and the model is not asked."""
+        if np.all(samples == samples[0]):
+            return np.zeros((self.time_base.frames(len(samples)), len(self._settings.labels)))
+        return sigmoid(self.logits(samples))
+
+    def _decoded(self, activity: Activity) -> Diarization:
+        """Decode every channel, name the speakers in the order in which they begin, and keep their activity."""
+        per_channel = len(activity.channels) > 1
+        found = []
+        for channel, joined in enumerate(activity.channels, start=1):
+            frames = len(joined.probabilities)
+            for label, runs in enumerate(decode(joined.probabilities, self._settings.decoding, self.time_base)):
+                spans = [self.time_base.span(first, stop, frames, activity.samples) for first, stop in runs]
+                if spans:
+                    found.append((spans[0][0], channel, label, spans))
+        found.sort(key=lambda one: one[:3])
+        turns, columns, counts = [], [], dict.fromkeys(range(1, len(activity.channels) + 1), 0)
+        speakers = []
+        for _, channel, label, spans in found:
+            number = counts[channel] if per_channel else len(speakers)
+            counts[channel] += 1
+            speaker = f"CH{channel}_SPEAKER_{number:02d}" if per_channel else f"SPEAKER_{number:02d}"
+            speakers.append(speaker)
+            turns += [Turn(start, end, speaker, channel) for start, end in spans]
+            columns.append(activity.channels[channel - 1].probabilities[:, label])
+        frames = len(activity.channels[0].probabilities)
+        joins = {second for joined in activity.channels for second in joined.uncertain_joins}
+        return Diarization(
+            turns=tuple(turns),
+            speakers=tuple(speakers),
+            duration=self.time_base.seconds(activity.samples),
+            name=activity.name,
+            activity=np.stack(columns, axis=1) if columns else np.zeros((frames, 0), dtype=np.float32),
+            time_base=self.time_base,
+            complete=activity.complete,
+            warnings=activity.warnings,
+            uncertain_joins=tuple(sorted(joins)),
+            model={
+                "source": self._settings.source,
+                "weights_sha256": self._settings.weights_sha256,
+                "graph": self._settings.graph,
+                "precision": self._settings.precision,
+            },
+        )
+
+
+class _Length:
+    """Counts the samples that pass."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def count(self, stream: AudioStream) -> Any:
+        for block in stream.blocks():
+            self.samples += len(block)
+            yield block
+
+
+def sigmoid(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The probability of each logit, in float64, without overflow at either end."""
+    small = np.exp(-np.abs(np.asarray(logits, dtype=np.float64)))
+    probabilities: NDArray[np.float64] = np.where(np.asarray(logits) >= 0, 1.0, small) / (1.0 + small)
+    return probabilities
+
+
+def _with_windows(settings: ModelSettings, window: float | None, overlap: float | None, single_pass: float | None) -> ModelSettings:
+    """The settings with other window lengths; what does not fit a new window and was not given follows it."""
+    if window is not None:
+        settings = replace(
+            settings,
+            window_seconds=window,
+            overlap_seconds=min(settings.overlap_seconds, window / 2),
+            single_pass_seconds=max(settings.single_pass_seconds, window),
+        )
+    if overlap is not None:
+        settings = replace(settings, overlap_seconds=overlap)
+    if single_pass is not None:
+        settings = replace(settings, single_pass_seconds=single_pass)
+    return settings

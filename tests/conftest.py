@@ -1,0 +1,46 @@
+"""What all tests share: the fake model, the markers' conditions, and versions in the report's header."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+import fake_model
+
+RECORDINGS = "WAVLM_DIARIZER_RECORDINGS"
+
+
+def pytest_report_header() -> str:
+    """The versions that matter when a figure changes."""
+
+    def of(name: str) -> str:
+        try:
+            return f"{name} {version(name)}"
+        except PackageNotFoundError:
+            return f"{name} missing"
+
+    return ", ".join(map(of, ("onnxruntime", "numpy", "soxr", "soundfile", "onnx", "torch", "transformers", "optimum", "optimum-onnx", "av")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs something that is not here."""
+    for item in items:
+        if item.get_closest_marker("recordings") and not os.environ.get(RECORDINGS):
+            item.add_marker(pytest.mark.skip(reason=f"set {RECORDINGS} to the folder of fetched recordings"))
+        if item.get_closest_marker("hub") and not os.environ.get("WAVLM_DIARIZER_HUB_TESTS"):
+            item.add_marker(pytest.mark.skip(reason="set WAVLM_DIARIZER_HUB_TESTS=1 where the hub or its cache can be reached"))
+
+
+@pytest.fixture(scope="session")
+def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake model as a file that this project exported."""
+    return fake_model.write(tmp_path_factory.mktemp("fake") / "model.onnx", fake_model.settings().to_metadata())
+
+
+@pytest.fixture
+def recordings() -> Path:
+    """The folder of fetched recordings (``real/``, ``single/``, ``mix/``)."""
+    return Path(os.environ[RECORDINGS])
