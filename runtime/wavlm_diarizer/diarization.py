@@ -89,7 +89,7 @@ class Diarization:
             "activity": None if activity is None else _read_only(activity, columns, order),
             "time_base": time_base or TimeBase(),
             "complete": bool(complete),
-            "warnings": tuple(warnings),
+            "warnings": tuple(clean_name(warning) for warning in warnings),
             "uncertain_joins": tuple(float(seconds) for seconds in uncertain_joins),
             "model": None if model is None else MappingProxyType(dict(model)),
         }

@@ -72,6 +72,12 @@ FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
         Format("rttm", (".rttm",), "NIST's turns, for scoring and most tools"),
+        Format("json", (".json",), "everything that is known, for programs"),
+        Format("csv", (".csv",), "a table, for spreadsheets"),
+        Format("srt", (".srt",), "subtitles, for players"),
+        Format("vtt", (".vtt",), "subtitles, for browsers"),
+        Format("audacity", (".labels.txt",), "a label track, for Audacity"),
+        Format("textgrid", (".TextGrid",), "a tier per speaker, for Praat"),
         Format("text", (".txt",), "lines for people", readable=False),
     )
 }
@@ -99,7 +105,7 @@ def by_path(path: str | os.PathLike[str]) -> Format:
 def save(diarization: Diarization, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the word for it
     """Write a result as :meth:`Diarization.save` says."""
     chosen = by_path(path) if format is None else by_name(format)
-    write_file(path, chosen.dumps(diarization).encode())
+    write_file(path, chosen.dumps(diarization).encode(errors="replace"))
 
 
 def load(path: str | os.PathLike[str], format: str | None = None, *, name: str | None = None) -> Diarization:  # noqa: A002

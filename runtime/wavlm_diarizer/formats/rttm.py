@@ -64,11 +64,9 @@ def loads_all(text: str) -> dict[str, Diarization]:
         if len(fields) not in {9, 10}:
             raise FormatError(f"line {number}: a SPEAKER line has 9 or 10 fields, not {len(fields)}.")
         _, file, channel, onset, duration, _, _, speaker, *_ = fields
-        if not (channel.isascii() and channel.isdecimal()):
-            raise FormatError(f"line {number}: the channel must be a number from 1 up, not {channel!r}.")
         start = times.parse_seconds(onset, number, "onset")
         end = start + times.parse_seconds(duration, number, "duration")
-        turns.setdefault(file, []).extend(times.read_turn(number, start, end, speaker, int(channel)))
+        turns.setdefault(file, []).extend(times.read_turn(number, start, end, speaker, times.parse_channel(channel, number)))
     return {file: times.read_result(found, file) for file, found in turns.items()}
 
 

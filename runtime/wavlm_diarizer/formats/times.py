@@ -45,6 +45,14 @@ def parse_seconds(text: str, line: int, what: str) -> Decimal:
     return Decimal(text.strip())
 
 
+def parse_channel(text: str, line: int) -> int:
+    """The number of a channel, from 1 up. Raises :class:`FormatError`."""
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and int(digits) > 0):
+        raise FormatError(f"line {line}: the channel must be a number from 1 up, not {text[:40]!r}.")
+    return int(digits)
+
+
 def parse_clock(text: str, line: int) -> Decimal:
     """Seconds of ``hours:minutes:seconds`` with ``.`` or ``,`` before the decimals; hours may be missing, as in WebVTT."""
     match = _CLOCK.fullmatch(text)
