@@ -22,7 +22,8 @@ def pytest_report_header() -> str:
         except PackageNotFoundError:
             return f"{name} missing"
 
-    return ", ".join(map(of, ("onnxruntime", "numpy", "soxr", "soundfile", "onnx", "torch", "transformers", "optimum", "optimum-onnx", "av")))
+    names = ("onnxruntime", "numpy", "soxr", "soundfile", "onnx", "torch", "transformers", "optimum", "optimum-onnx", "av")
+    return ", ".join(map(of, names))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -37,7 +37,7 @@ def settings(**changes: object) -> ModelSettings:
     return ModelSettings(**{**values, **changes})  # type: ignore[arg-type]
 
 
-def write(path: Path, metadata: dict[str, str] | None = None, *, names: tuple[str, str] = ("input_values", "logits"), hop: int = 320) -> Path:
+def write(path: Path, metadata: dict[str, str] | None = None, *, names: tuple[str, str] = ("input_values", "logits")) -> Path:
     """Write the model; without ``metadata`` as a file that others exported."""
     path.parent.mkdir(parents=True, exist_ok=True)
     source, answer = names
@@ -50,7 +50,7 @@ def write(path: Path, metadata: dict[str, str] | None = None, *, names: tuple[st
     for side in ("positive", "negative"):
         nodes += [
             helper.make_node("Unsqueeze", [side, "axis"], [f"{side}_channel"]),
-            helper.make_node("Conv", [f"{side}_channel", "kernel", "bias"], [f"{side}_frames"], kernel_shape=[400], strides=[hop]),
+            helper.make_node("Conv", [f"{side}_channel", "kernel", "bias"], [f"{side}_frames"], kernel_shape=[400], strides=[320]),
         ]
     nodes += [
         helper.make_node("Concat", ["positive_frames", "negative_frames"], ["columns"], axis=1),

@@ -61,7 +61,7 @@ class Diarizer:
     ``precision`` chooses among the files of a folder (``auto``, ``fp32``, ``int8``); ``threads``, ``spin`` and ``low_memory`` are those of
     :func:`wavlm_diarizer.sessions.session_options`. ``decoding`` and the window lengths replace the file's own.
 
-    Raises :class:`ModelError` subclasses for a file that is missing or cannot be run, :class:`OptionError` for arguments that make no sense.
+    Raises :class:`ModelError` subclasses for a file that is missing or cannot be run, :class:`OptionError` for arguments without sense.
     """
 
     def __init__(
@@ -96,7 +96,8 @@ class Diarizer:
             embedded = settings or ModelSettings.from_metadata(session.get_modelmeta().custom_metadata_map, self._name)
             if embedded is None:
                 raise ModelSettingsError(
-                    "The session's model has no wavlm_diarizer metadata: pass settings=ModelSettings.from_hub_json(config, preprocessor, name)."
+                    "The session's model has no wavlm_diarizer metadata: "
+                    "pass settings=ModelSettings.from_hub_json(config, preprocessor, name)."
                 )
             own = embedded
         if decoding is not None:
@@ -118,7 +119,7 @@ class Diarizer:
     def with_decoding(self, decoding: Decoding) -> Diarizer:
         """A diarizer with the same opened model and another decoding."""
         other = copy(self)
-        other._settings = replace(self._settings, decoding=decoding)
+        other._settings = replace(self._settings, decoding=decoding)  # noqa: SLF001 - a copy of this very object
         return other
 
     def __call__(
@@ -130,7 +131,7 @@ class Diarizer:
         name: str | None = None,
         progress: Progress | None = None,
     ) -> Diarization:
-        """Diarize one recording: a path, a binary file object, bytes, or ``(samples, sample_rate)`` with samples ``[n]`` or ``[n, channels]``.
+        """Diarize one recording: a path, a binary file object, bytes, or ``(samples, rate)`` with samples ``[n]`` or ``[n, channels]``.
 
         Several channels are mixed down, unless ``channel`` (counted from 1) picks one or ``per_channel`` diarizes each on its own, for
         calls whose channels are different people. A recording shorter than one frame gives an empty result.
@@ -177,7 +178,8 @@ class Diarizer:
         """
         frames = self.time_base.frames(len(samples))
         if np.ndim(samples) != 1 or frames == 0:
-            raise OptionError(f"A window has one axis and at least {self.time_base.receptive_field} samples, not shape {np.shape(samples)}.")
+            least = self.time_base.receptive_field
+            raise OptionError(f"A window has one axis and at least {least} samples, not the shape {np.shape(samples)}.")
         window = normalise(samples) if self._settings.do_normalize else np.asarray(samples, dtype=np.float32)
         try:
             (logits,) = self._session.run([model_file.OUTPUT], {model_file.INPUT: window[None]}, self._run_options)
@@ -201,7 +203,7 @@ class Diarizer:
         return answers
 
     def _probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The probabilities ``[frames, labels]`` of one window. Where every sample is the same nobody speaks, and the model is not asked."""
+        """The probabilities ``[frames, labels]`` of one window; where all samples are equal nobody speaks, and the model is not asked."""
         if np.all(samples == samples[0]):
             return np.zeros((self.time_base.frames(len(samples)), len(self._settings.labels)))
         return sigmoid(self.logits(samples))

@@ -34,9 +34,7 @@ def cgroup(tmp_path: Path, files: dict[str, str], process: str) -> tuple[Path, P
         ({}, "", None),
     ],
 )
-def test_the_quota_is_read_from_either_version_of_cgroups(
-    tmp_path: Path, files: dict[str, str], process: str, cores: float | None
-) -> None:
+def test_the_quota_is_read_from_either_version_of_cgroups(tmp_path: Path, files: dict[str, str], process: str, cores: float | None) -> None:
     assert machine.cgroup_quota(*cgroup(tmp_path, files, process)) == cores
 
 

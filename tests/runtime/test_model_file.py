@@ -69,7 +69,7 @@ def test_damaged_json_is_named(tmp_path: Path, text: str) -> None:
     folder = hub_folder(tmp_path, "model.onnx")
     (folder / "preprocessor_config.json").write_bytes(text.encode("latin-1"))
     file = model_file.find(folder)
-    with pytest.raises(ModelSettingsError, match="preprocessor_config.json"):
+    with pytest.raises(ModelSettingsError, match=r"preprocessor_config\.json"):
         file.settings(open_session(file.path))
 
 
@@ -119,12 +119,14 @@ def test_a_hub_id_in_the_local_cache_needs_no_network_and_no_client(cache: Path)
     assert model_file.find("someone/model", revision="b" * 40).path.is_relative_to(other)
 
 
-def test_a_hub_id_that_is_not_cached_names_the_client_to_install(cache: Path) -> None:
+@pytest.mark.usefixtures("cache")
+def test_a_hub_id_that_is_not_cached_names_the_client_to_install() -> None:
     with pytest.raises(ModelNotFoundError, match="pip install huggingface_hub"):
         model_file.find("someone/model")
 
 
-def test_with_the_client_a_hub_id_is_downloaded_and_its_failure_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+@pytest.mark.usefixtures("cache")
+def test_with_the_client_a_hub_id_is_downloaded_and_its_failure_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Client:
         @staticmethod
         def snapshot_download(hub_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:

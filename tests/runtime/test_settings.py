@@ -11,7 +11,10 @@ from wavlm_diarizer.errors import ModelFormatError, ModelSettingsError, ModelVer
 from wavlm_diarizer.settings import PREFIX, ModelSettings, convolution_geometry
 
 SETTINGS = replace(
-    fake_model.settings(), decoding=Decoding(0.6, 0.4, 0.22, 0.1, 0.1), labels=("Zoë", "B"), verification={"verdict": "passed", "cases": [1.5]}
+    fake_model.settings(),
+    decoding=Decoding(0.6, 0.4, 0.22, 0.1, 0.1),
+    labels=("Zoë", "B"),
+    verification={"verdict": "passed", "cases": [1.5]},
 )
 
 

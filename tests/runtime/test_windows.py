@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +36,7 @@ def test_windows_cover_the_recording_on_the_frame_grid_and_end_with_it(samples: 
         assert starts == sorted(set(starts))
         assert starts[0] == 0
         assert all(start % BASE.hop == 0 for start in starts)
-        assert all(after - before <= SETTINGS.step for before, after in zip(starts, starts[1:], strict=False))
+        assert all(after - before <= SETTINGS.step for before, after in pairwise(starts))
         assert windows[-1][1] == samples
         assert SETTINGS.window - BASE.hop < windows[-1][1] - windows[-1][0] <= SETTINGS.window
         assert all(stop - start == SETTINGS.window for start, stop in windows[:-1])
@@ -84,7 +86,12 @@ def test_normalising_silence_gives_silence() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "reason"),
-    [((0.01, 0.0, 1.0), "receptive|one frame needs"), ((4.0, 2.5, 8.0), "half"), ((4.0, -1.0, 8.0), "half"), ((4.0, 2.0, 1.0), "shorter than the window")],
+    [
+        ((0.01, 0.0, 1.0), "receptive|one frame needs"),
+        ((4.0, 2.5, 8.0), "half"),
+        ((4.0, -1.0, 8.0), "half"),
+        ((4.0, 2.0, 1.0), "shorter than the window"),
+    ],
 )
 def test_window_lengths_that_make_no_sense_are_refused(seconds: tuple[float, float, float], reason: str) -> None:
     with pytest.raises(OptionError, match=reason):

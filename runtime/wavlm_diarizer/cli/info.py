@@ -58,8 +58,10 @@ def _lines(settings: ModelSettings, name: str, size: int) -> list[tuple[str, str
         ),
         (
             "decoding",
-            f"onset {decoding.onset:g}, offset {decoding.offset:g}, median {decoding.median_seconds:g} s, "
-            f"gaps under {decoding.min_off:g} s filled, turns under {decoding.min_on:g} s dropped",
+            (
+                f"onset {decoding.onset:g}, offset {decoding.offset:g}, median {decoding.median_seconds:g} s, "
+                f"gaps under {decoding.min_off:g} s filled, turns under {decoding.min_on:g} s dropped"
+            ),
         ),
         ("batches", "a window's answer depends on it alone" if settings.batch_independent else "run one window at a time"),
     ]

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 AUDIO_ENDINGS = frozenset(
-    ".wav .flac .ogg .oga .opus .mp3 .aiff .aif .aifc .au .snd .caf .w64 .rf64 .m4a .m4b .mp4 .aac .wma .amr .webm .mkv .mka .mov .avi .3gp .ac3 "
-    ".wv .ape .spx .gsm .mp2 .ts .mpg .mpeg .flv .voc .sph .nist".split()
+    f".{ending}"
+    for ending in (
+        *("wav", "flac", "ogg", "oga", "opus", "mp3", "aiff", "aif", "aifc", "au", "snd", "caf", "w64", "rf64", "voc", "sph", "nist"),
+        *("m4a", "m4b", "mp4", "aac", "wma", "amr", "webm", "mkv", "mka", "mov", "avi", "3gp", "ac3", "wv", "ape", "spx", "gsm", "mp2"),
+        *("ts", "mpg", "mpeg", "flv"),
+    )
 )
 """Endings by which recordings are found in a folder. A file that is named itself may have any."""
 
@@ -50,7 +54,7 @@ def recordings(names: Iterable[str]) -> list[Recording]:
         elif path.is_dir():
             found += _in_folder(path)
         elif not path.exists() and glob.has_magic(name):
-            matches = sorted(glob.glob(os.fspath(path), recursive=True))
+            matches = sorted(glob.glob(os.fspath(path), recursive=True))  # noqa: PTH207 - a pattern may be absolute
             if not matches:
                 raise AudioNotFoundError(f"No file matches {name}.")
             for match in map(Path, matches):
