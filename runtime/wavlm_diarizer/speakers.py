@@ -20,8 +20,6 @@ ACTIVE = 0.5
 """A frame counts as activity, when windows are compared, if a probability is above this."""
 LEAST_ACTIVITY_SECONDS = 0.5
 """With less activity than this on either side of a join there is nothing to compare: the order is kept and the join is uncertain."""
-CONSTANT = 1e-6
-"""Two columns whose deviations multiply to less than this squared are constant up to rounding: their correlation says nothing."""
 IDENTITY_PREFERENCE = 1e-9
 """Added to the correlation of a column with the one of the same number, so that ties keep the order on every machine."""
 
@@ -102,11 +100,12 @@ def triangle(frames: int) -> NDArray[np.float64]:
 
 
 def correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Pearson correlation ``[labels, labels]`` of every column of ``left`` with every column of ``right``; 0 where one is constant."""
-    left, right = left - left.mean(axis=0), right - right.mean(axis=0)
-    scale = np.outer(np.sqrt((left * left).mean(axis=0)), np.sqrt((right * right).mean(axis=0)))
-    products = left.T @ right / len(left)
-    return np.divide(products, scale, out=np.zeros_like(products), where=scale > CONSTANT**2)
+    """The correlation ``[labels, labels]`` of every column of ``left`` with every column of ``right``: the sum of their products.
+
+    Not divided by the columns' deviations, so that a silent column's noise has no say. The assignment with the highest total is then also
+    the one with the least squared difference (measured against Pearson's coefficient and others in ``docs/decisions/joining.md``).
+    """
+    return left.T @ right
 
 
 def assign(score: NDArray[np.float64]) -> NDArray[np.intp]:

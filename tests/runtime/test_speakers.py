@@ -39,9 +39,18 @@ def test_ties_keep_the_order() -> None:
     assert assign(np.zeros((5, 5))).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_the_correlation_of_a_constant_column_is_zero() -> None:
-    left = np.stack([np.arange(10.0), np.full(10, 0.3)], axis=1)
-    assert correlation(left, left) == pytest.approx(np.array([[1.0, 0.0], [0.0, 0.0]]))
+def test_the_order_of_highest_correlation_is_the_one_of_least_squared_difference() -> None:
+    left, right = conversation(250, 4, seed=3), np.random.default_rng(4).random((250, 4))
+    best = min(permutations(range(4)), key=lambda order: float(((left - right[:, order]) ** 2).sum()))
+    assert assign(correlation(left, right)).tolist() == list(best)
+
+
+def test_the_noise_of_a_silent_column_has_no_say() -> None:
+    before = conversation(500, 3, seed=5)
+    before[:, 2] = 1e-3 * before[:, 0]  # a ghost that follows the first speaker
+    after = before[:, [1, 0, 2]]
+    after[:, 2] = 1e-3 * before[:, 1]
+    assert assign(correlation(before, after)).tolist() == [1, 0, 2]
 
 
 @pytest.mark.parametrize("labels", [2, 3, 5])
