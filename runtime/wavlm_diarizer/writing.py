@@ -22,9 +22,9 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     Raises :class:`OutputError`.
     """
     target = Path(path)
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder; name a file in it.")
     try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
         if target.exists() and not target.is_file():
             target.write_bytes(data)
         else:
@@ -58,6 +58,8 @@ def _reason(error: OSError | ValueError, target: Path) -> str:
     match error:
         case FileNotFoundError():
             return f"there is no folder {target.parent}; create it first."
+        case IsADirectoryError():
+            return "it is a folder; name a file in it."
         case NotADirectoryError():
             return f"{target.parent} is not a folder."
         case PermissionError():

@@ -19,11 +19,14 @@ _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d)(?:[.,](\d{1,9}))?", re.AS
 def rounded(turn: Turn, decimals: int = 3) -> tuple[int, int]:
     """Start and end of a turn in units of ``10 ** -decimals`` seconds, each rounded by itself so that touching turns still touch.
 
-    A turn that is shorter than half a unit gets one unit: files have no room for turns without length, and none is lost.
+    A turn so short that both are the same gets the whole unit that its middle lies in: files have no room for turns without length, and
+    none is lost. No time moves by more than one unit.
     """
     unit = 10**decimals
-    start = round(turn.start * unit)
-    return start, max(round(turn.end * unit), start + 1)
+    start, end = round(turn.start * unit), round(turn.end * unit)
+    if start < end:
+        return start, end
+    return (start, start + 1) if (turn.start + turn.end) / 2 * unit >= start else (start - 1, start)
 
 
 def seconds(count: int, decimals: int = 3) -> str:
