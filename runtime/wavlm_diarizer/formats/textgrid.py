@@ -111,11 +111,8 @@ class _Tokens:
         self._text = text
         self._tokens = _TOKEN.finditer(text)
         self._position = 0
-
-    @property
-    def line(self) -> int:
+        self.line = 1
         """The line of the token read last, counted from 1."""
-        return self._text.count("\n", 0, self._position) + 1
 
     def string(self) -> str:
         """The next token, which must be a string in quotes."""
@@ -140,6 +137,7 @@ class _Tokens:
 
     def _next(self, wanted: str) -> re.Match[str]:
         for token in self._tokens:
+            self.line += self._text.count("\n", self._position, token.start())
             self._position = token.start()
             if token[1] is not None or token[2] is not None or (token[3] is not None and _NUMBER.fullmatch(token[3])):
                 return token
