@@ -174,7 +174,7 @@ class _Page:
         speech = math.fsum(turn.duration for turn in self._result.exclusive().turns)
         others = {"two or more": overlap, "nobody": max(self._result.duration - speech, 0.0)}
         seconds = max(len("seconds"), *(len(f"{value:.1f}") for value in (*spoken.values(), *others.values())))
-        names = max(self._names_width(self._columns - seconds - 9), min(len("two or more"), self._columns - seconds - 9))
+        names = max(self._names_width(self._columns - seconds - 10), min(len("two or more"), self._columns - seconds - 10))
         yield Text(f"{'':{names}}  {'seconds':>{seconds}}   share", style="bold")
         for speaker, value in spoken.items():
             yield self._padded(speaker, names).append(self._sum(value, seconds))

@@ -96,6 +96,13 @@ def test_a_name_that_does_not_fit_is_cut_with_a_sign():
     assert "0:00.000  0:01.000    1.000  田中田中田…" in lines
 
 
+@pytest.mark.parametrize("width", [24, 31, 40, 80, 120])
+def test_the_sums_are_whole_however_long_the_names(width):
+    lines = page(Diarization([Turn(0, 1, "a name that is far too long for any terminal " * 4), Turn(1, 2, "B")], duration=4), width)
+    assert [line[-6:] for line in lines[-4:]] == [" 25.0%", " 25.0%", "  0.0%", " 50.0%"]
+    assert max(map(cell_len, lines)) <= width
+
+
 def test_a_narrow_terminal_shows_who_rather_than_how_long():
     lines = page(Diarization([Turn(0, 1, "SPEAKER_00")]), 31)
     assert "0:00.000  0:01.000  SPEAKER_00" in lines
