@@ -56,7 +56,7 @@ def _replace(target: Path, data: bytes) -> None:
 
 def _reason(error: OSError | ValueError, target: Path) -> str:
     match error:
-        case FileNotFoundError():
+        case FileNotFoundError() if not target.parent.exists():
             return f"there is no folder {target.parent}; create it first."
         case IsADirectoryError():
             return "it is a folder; name a file in it."
