@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     import onnxruntime
     from numpy.typing import NDArray
 
-    from wavlm_diarizer.audio import AudioStream
+    from wavlm_diarizer.audio import AudioSource, AudioStream
     from wavlm_diarizer.decoding import Decoding
     from wavlm_diarizer.timebase import TimeBase
 
-    AudioSource = str | os.PathLike[str] | bytes | bytearray | BinaryIO | tuple[NDArray[Any], int]
 
 Progress = Callable[[float, float | None], None]
 """Called with the seconds done and the seconds in all (``None`` if the recording does not say) after every window."""
@@ -220,7 +219,7 @@ class Diarizer:
                     found.append((spans[0][0], channel, label, spans))
         found.sort(key=lambda one: one[:3])
         turns, columns, counts = [], [], dict.fromkeys(range(1, len(activity.channels) + 1), 0)
-        speakers = []
+        speakers: list[str] = []
         for _, channel, label, spans in found:
             number = counts[channel] if per_channel else len(speakers)
             counts[channel] += 1

@@ -6,10 +6,14 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer import __version__
 from wavlm_diarizer.errors import MissingExtraError
 from wavlm_diarizer.model_file import is_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CACHE_VARIABLE = "WAVLM_DIARIZER_CACHE"
 
@@ -43,7 +47,7 @@ def exported(model: str | None, precision: str, *, quiet: bool) -> str | None:
     return str(target)
 
 
-def load_exporter() -> object:
+def load_exporter() -> Callable[..., Any]:
     """The export function, from the other half of the distribution; it needs the ``export`` extra."""
     try:
         from wavlm_export.exporter import export  # noqa: TID251 - the one door from the command line to the exporter

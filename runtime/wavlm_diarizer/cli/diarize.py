@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         for recording, target in zip(found, targets, strict=True):
             try:
                 result = _diarize(diarizer, recording, arguments, bar.start(recording.relative.name))
-                _write(result, target, arguments, several=len(found) > 1)
+                _write(result, target, arguments)
             except DiarizerError as error:
                 bar.say(f"wavlm-diarizer: {error}")
                 failed += 1
@@ -135,7 +135,7 @@ def _diarize(diarizer: Diarizer, recording: Recording, arguments: argparse.Names
     return diarizer(source, channel=arguments.channel, per_channel=arguments.per_channel, name=name, progress=progress)
 
 
-def _write(result: Diarization, target: Path | None, arguments: argparse.Namespace, *, several: bool) -> None:
+def _write(result: Diarization, target: Path | None, arguments: argparse.Namespace) -> None:
     """Write one result to its file, or to stdout."""
     if target is not None:
         _make_folder(target.parent)
@@ -143,7 +143,7 @@ def _write(result: Diarization, target: Path | None, arguments: argparse.Namespa
     elif arguments.format is None and arguments.output is None and sys.stdout.isatty():
         from wavlm_diarizer.timeline import show
 
-        show(result, sys.stdout, title=several)
+        show(result, file=sys.stdout)
     else:
         sys.stdout.write(by_name(arguments.format or STREAMED).dumps(result))
 
