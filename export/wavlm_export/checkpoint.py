@@ -1,7 +1,7 @@
 """A hub id or a local Hugging Face folder in, a loaded frame classifier and all that is known about it out.
 
-The class always comes from the checkpoint's own ``config.json``: the model card of ``microsoft/wavlm-base-plus-sd`` loads WavLM weights with
-``UniSpeechSatForAudioFrameClassification``, which is the wrong one.
+The class always comes from the checkpoint's own ``config.json``: the model card of ``microsoft/wavlm-base-plus-sd`` loads WavLM weights
+with ``UniSpeechSatForAudioFrameClassification``, which is the wrong one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ HUB_PATTERNS = (CONFIG, PREPROCESSOR, "README.md", "*.safetensors", "*.bin", "*.
 MICROSOFT_LICENSE = "CC-BY-SA-3.0 (Microsoft UniSpeech, the licence that the model card links to)"
 UNKNOWN_LICENSE = "unknown: see the source"
 
-SPEAKER_LABEL = re.compile(r"(label|speaker|spk|spkr|talker|voice|person|s)[\s_-]*\d+|(speaker|spk|spkr|talker|voice|person)[\s_-]*[a-z]|[a-z]|\d+", re.IGNORECASE)
+SPEAKER_LABEL = re.compile(
+    r"(label|speaker|spk|spkr|talker|voice|person|s)[\s_-]*\d+|(speaker|spk|spkr|talker|voice|person)[\s_-]*[a-z]|[a-z]|\d+", re.IGNORECASE
+)
 """Labels that name one speaker each: the default ``LABEL_0``, ``SPEAKER_0``, ``spk1``, ``speaker a``, ``A``, ``1``."""
 HARMLESS_MISSING = re.compile(r"(^|\.)masked_spec_embed$")
 """Weights that only training uses."""
@@ -205,8 +207,8 @@ def _labels(config: Any, head: str | None, name: str) -> tuple[str, ...]:
     strange = [label for label in labels if not SPEAKER_LABEL.fullmatch(label.strip())]
     if strange and head is None:
         raise CheckpointError(
-            f"The labels of {name} do not look like speakers ({', '.join(map(repr, strange[:4]))}): if each is one speaker with a sigmoid of "
-            "its own, pass --head sigmoid."
+            f"The labels of {name} do not look like speakers ({', '.join(map(repr, strange[:4]))}): if each is one speaker with a sigmoid "
+            "of its own, pass --head sigmoid."
         )
     return labels
 

@@ -1,6 +1,7 @@
 """A HuBERT frame classifier: transformers 4.57 has HuBERT for other tasks, but not for this one.
 
-The structure is that of ``Wav2Vec2ForAudioFrameClassification``: a weighted sum of all hidden states (or the last one), and one linear layer.
+The structure is that of ``Wav2Vec2ForAudioFrameClassification``: a weighted sum of all hidden states (or the last one), then one linear
+layer.
 """
 
 from __future__ import annotations

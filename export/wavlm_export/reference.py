@@ -1,6 +1,7 @@
-"""A checkpoint in, the reference graph out: optimum's ONNX export, in the form that DESIGN's contract asks for.
+"""A checkpoint in, the reference graph out: optimum's ONNX export.
 
-The graph takes ``input_values`` ``[batch_size, sequence_length]`` and answers with ``logits`` ``[batch_size, frames, labels]``, both axes dynamic.
+The graph takes ``input_values`` ``[batch_size, sequence_length]`` and answers with ``logits`` ``[batch_size, frames, labels]``, for any
+batch and any number of samples.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import copy
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wavlm_export.families import FAMILIES
 from wavlm_export.quiet import quiet
@@ -64,10 +65,9 @@ def _plain(module: torch.nn.Conv1d) -> torch.nn.Conv1d:
     """A convolution like ``module``, with its present weight as an ordinary one."""
     import torch
 
-    if hasattr(module, "weight_g"):
-        weight = torch._weight_norm(module.weight_v, module.weight_g, 2)  # noqa: SLF001 - what the old spelling itself calls
-    else:
-        weight = module.weight
+    old: Any = module
+    # What PyTorch's old spelling itself calls; the new one computes the weight when it is asked for.
+    weight = torch._weight_norm(old.weight_v, old.weight_g, 2) if hasattr(old, "weight_g") else old.weight  # noqa: SLF001
     plain = torch.nn.Conv1d(
         module.in_channels,
         module.out_channels,

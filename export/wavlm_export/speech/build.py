@@ -1,8 +1,8 @@
 """Rebuild the speech beside this file from fetched recordings: ``python -m wavlm_export.speech.build DATA``.
 
-DATA is the folder that ``benchmarks/recordings/fetch.py`` fills. The check speech are meeting excerpts as they are; the calibration speech are
-conversations made of single voices, with pauses, overlap and levels up to 20 dB apart, because scales that are chosen on even speech fail
-on quiet people.
+DATA is the folder that ``benchmarks/recordings/fetch.py`` fills. The check speech are meeting excerpts as they are; the calibration speech
+are conversations made of single voices, with pauses, overlap and levels up to 20 dB apart, because scales that are chosen on even speech
+fail on quiet people.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ COMMANDS = {
     "info": "show what a model file says about itself",
     "verify": "compare a model file with its PyTorch checkpoint again",
 }
-"""Every command has a module of its name beside this one, with ``add_arguments(parser)`` and ``run(arguments) -> exit code``."""
+"""Every command has a module of its name beside this one, with ``add_arguments(parser)`` and ``run(arguments) -> exit code``.
+
+``REST`` in it names the argument that takes any number of files."""
 
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
@@ -46,13 +48,24 @@ def parser() -> argparse.ArgumentParser:
         module = import_module(f"{__name__}.{name}")
         command = commands.add_parser(name, help=summary, description=module.__doc__, **options)
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(run=module.run, parser=command, rest=getattr(module, "REST", None))
     return top
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The parsed command line. Files may stand after options as well, which argparse alone does not allow where there may be many."""
+    parsed, rest = parser().parse_known_args(arguments)
+    unknown = [word for word in rest if parsed.rest is None or (word.startswith("-") and word != "-")]
+    if unknown:
+        parsed.parser.error(f"unknown: {' '.join(unknown)}")
+    if rest:
+        setattr(parsed, parsed.rest, [*getattr(parsed, parsed.rest), *rest])
+    return parsed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; ``arguments`` are those of the process unless given. Returns the exit code."""
-    parsed = parser().parse_args(arguments)
+    parsed = parse(arguments)
     try:
         code: int = parsed.run(parsed)
         sys.stdout.flush()

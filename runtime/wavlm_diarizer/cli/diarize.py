@@ -26,6 +26,9 @@ STREAMED = "rttm"
 """The format of several results in one stream: the only one whose files can simply follow each other."""
 
 
+REST = "inputs"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``wavlm-diarizer diarize``."""
     parser.add_argument(
