@@ -71,10 +71,10 @@ def run(arguments: argparse.Namespace) -> int:
                 result = _diarize(diarizer, recording, arguments, bar.start(recording.relative.name))
                 _write(result, target, arguments)
             except DiarizerError as error:
+                if len(found) == 1:
+                    raise
                 bar.say(f"wavlm-diarizer: {error}")
                 failed += 1
-                if isinstance(error, OptionError) and len(found) == 1:
-                    raise
                 continue
             for warning in result.warnings:
                 if not (arguments.quiet and result.complete):
