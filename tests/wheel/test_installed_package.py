@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from importlib.metadata import metadata, version
@@ -61,7 +60,7 @@ def test_the_sample_is_diarized_as_its_reference_says() -> None:
     assert result.complete
     assert len(result.speakers) >= len(reference.speakers)
     speech, found = sum(turn.duration for turn in reference.turns), sum(turn.duration for turn in result.turns)
-    assert found == pytest.approx(speech, rel=0.3)
+    assert found == pytest.approx(speech, rel=0.4)
 
 
 def test_the_command_line_diarizes_the_sample() -> None:
@@ -80,7 +79,6 @@ def test_the_command_line_shows_the_built_in_model() -> None:
     assert facts["license"] != "unknown"
 
 
-@pytest.mark.skipif("wavlm_export" in os.environ.get("PYTEST_ADDOPTS", ""), reason="only without the export extra")
 def test_what_needs_an_extra_says_which(tmp_path: Path) -> None:
     code = "import sys\nfor name in ('torch', 'transformers'): sys.modules[name] = None\nfrom wavlm_diarizer.cli import main\n"
     done = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from wavlm_diarizer.model_file import is_checkpoint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+EXPORT_NEEDS = ("torch", "transformers", "optimum.exporters.onnx", "onnx", "safetensors")
 CACHE_VARIABLE = "WAVLM_DIARIZER_CACHE"
 
 
@@ -48,17 +50,22 @@ def exported(model: str | None, precision: str, *, quiet: bool) -> str | None:
 
 
 def load_exporter() -> Callable[..., Any]:
-    """The export function, from the other half of the distribution; it needs the ``export`` extra."""
-    try:
-        from wavlm_export.exporter import export  # noqa: TID251 - the one door from the command line to the exporter
-    except ImportError as error:
-        raise missing_export_extra(error) from error
+    """The export function, from the other half of the distribution. Raises :class:`MissingExtraError` without the ``export`` extra."""
+    require_export_extra()
+    from wavlm_export.exporter import export  # noqa: TID251 - the door from the command line to the exporter
+
     return export
 
 
-def missing_export_extra(error: ImportError) -> MissingExtraError:
-    """What to tell a user who has no torch."""
-    return MissingExtraError(f"This needs the export extra ({error.name} is missing): pip install 'wavlm-diarizer[export]'.")
+def require_export_extra() -> None:
+    """Raise :class:`MissingExtraError` if anything that the exporter needs is not installed."""
+    for name in EXPORT_NEEDS:
+        try:
+            found = find_spec(name) is not None
+        except (ImportError, ValueError):  # a parent package that is missing, or a module that was blocked
+            found = False
+        if not found:
+            raise MissingExtraError(f"This needs the export extra ({name} is missing): pip install 'wavlm-diarizer[export]'.")
 
 
 def _fingerprint(folder: Path) -> str:

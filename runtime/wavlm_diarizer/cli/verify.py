@@ -10,7 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from wavlm_diarizer.cli.checkpoints import missing_export_extra
+from wavlm_diarizer.cli.checkpoints import require_export_extra
 from wavlm_diarizer.cli.export import summary
 from wavlm_diarizer.cli.inputs import recordings
 from wavlm_diarizer.errors import VerificationError
@@ -34,10 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify, and print the report."""
-    try:
-        from wavlm_export.verify import verify  # noqa: TID251 - the command line's second door to the exporter
-    except ImportError as error:
-        raise missing_export_extra(error) from error
+    require_export_extra()
+    from wavlm_export.verify import verify  # noqa: TID251 - the command line's second door to the exporter
 
     def say(line: str) -> None:
         if sys.stderr.isatty():
