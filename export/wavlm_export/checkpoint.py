@@ -187,8 +187,8 @@ def _load_model(folder: Path, config_json: Mapping[str, Any], name: str) -> tupl
             )
     # transformers, safetensors and pickle each raise their own kinds for a damaged file; all of them mean that it cannot be loaded.
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        if "weights_only" in reason or "Weights only" in reason or "WeightsUnpickler" in reason:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        if _holds_code(error):
             reason = "its pickle holds more than tensors, which could run code; save it as safetensors where it comes from"
         raise CheckpointError(f"The weights of {name} cannot be loaded: {reason}.") from error
     missing = sorted(key for key in loading["missing_keys"] if not HARMLESS_MISSING.search(key))
@@ -197,6 +197,15 @@ def _load_model(folder: Path, config_json: Mapping[str, Any], name: str) -> tupl
         keys = [*missing, *mismatched]
         raise CheckpointError(f"The weights of {name} lack {len(keys)} of the model's tensors or have others' shapes, first {keys[0]}.")
     return model.eval(), model.config
+
+
+def _holds_code(error: BaseException | None) -> bool:
+    """Whether PyTorch's weights-only reader refused a pickle, which transformers wraps in errors of its own."""
+    while error is not None:
+        if "weights_only" in str(error) or "Weights only" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _labels(config: Any, head: str | None, name: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ GROUPS = {
     "feed forward out": re.compile(r"/feed_forward/output_dense"),
 }
 """Matrix products that are quantized or left alone together, by the first pattern that fits the name that torch gives their nodes."""
-LEAST_WEIGHTS = 10_000
+LEAST_WEIGHTS = 4_000
 """Smaller products (the gate of the position bias, the classifier) gain nothing and stay fp32."""
 
 
@@ -36,7 +36,9 @@ def quantizable(graph: onnx.ModelProto) -> dict[str, list[str]]:
     for node in graph.graph.node:
         if node.op_type not in {"MatMul", "Gemm"} or weights.get(node.input[1], 0) < LEAST_WEIGHTS:
             continue
-        group = next((name for name, pattern in GROUPS.items() if pattern.search(node.name)), "other")
+        group = next((name for name, pattern in GROUPS.items() if pattern.search(node.name)), None)
+        if group is None:
+            continue
         # The quantizer first turns each Gemm into a MatMul of this name and an Add.
         found.setdefault(group, []).append(node.name if node.op_type == "MatMul" else f"{node.name}_MatMul")
     return found
