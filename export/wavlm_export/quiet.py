@@ -7,6 +7,8 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from wavlm_diarizer.sessions import load_onnxruntime
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,6 +18,7 @@ TALKERS = ("transformers", "optimum", "torch", "torch.onnx", "onnxruntime", "roo
 @contextmanager
 def quiet() -> Iterator[None]:
     """No warnings and no log lines below an error while this is open; their levels are as before afterwards."""
+    load_onnxruntime()  # before optimum loads it, with its telemetry off
     from transformers.utils import logging as transformers_logging
 
     loggers = [logging.getLogger(name) for name in TALKERS]

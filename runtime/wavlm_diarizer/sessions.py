@@ -1,10 +1,11 @@
-"""onnxruntime's policy, in one place: threads, spinning, memory, and exact int8 arithmetic.
+"""onnxruntime's policy, in one place: threads, spinning, memory, exact int8 arithmetic, and no telemetry.
 
 In: a model's path or bytes. Out: an ``onnxruntime.InferenceSession`` on the CPU.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from wavlm_diarizer.errors import ModelFormatError, OptionError
@@ -12,6 +13,7 @@ from wavlm_diarizer.machine import cpu, usable_cores
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     import onnxruntime
 
@@ -22,6 +24,27 @@ https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html (s
 """
 
 
+NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+"""Since 1.29, onnxruntime's packages for Linux and macOS send usage data over the network unless this is set before they are loaded.
+
+https://github.com/microsoft/onnxruntime/pull/27379
+"""
+
+
+def load_onnxruntime() -> ModuleType:
+    """onnxruntime, with its telemetry off: nothing that this package does uses the network unasked.
+
+    A value of ``ORT_DISABLE_TELEMETRY`` that the user has set is left alone. If onnxruntime was loaded before, its own switch has to do.
+    """
+    os.environ.setdefault(NO_TELEMETRY, "1")
+    import onnxruntime
+
+    if os.environ[NO_TELEMETRY] == "1":
+        onnxruntime.disable_telemetry_events()
+    module: ModuleType = onnxruntime
+    return module
+
+
 def session_options(*, threads: int | None = None, spin: bool = False, low_memory: bool = False) -> onnxruntime.SessionOptions:
     """The options that every session of this project is opened with.
 
@@ -29,8 +52,7 @@ def session_options(*, threads: int | None = None, spin: bool = False, low_memor
     cent of one stream's time and takes a whole core each from everything else. ``low_memory``: weights are used as they lie in the file
     instead of a second, rearranged copy, and the arena grows by what is asked for only.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     if threads is not None and (isinstance(threads, bool) or threads < 1):
         raise OptionError(f"threads must be at least 1, not {threads}.")
     options = onnxruntime.SessionOptions()
@@ -61,8 +83,7 @@ def open_session(
     No custom-operator library is loaded, and onnxruntime itself refuses external data outside the file's folder. Raises
     :class:`ModelFormatError` if onnxruntime cannot read or run it.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     name = "The model" if isinstance(model, bytes) else str(model)
     options = session_options(threads=threads, spin=spin, low_memory=low_memory)
     try:
@@ -77,9 +98,7 @@ def open_session(
 
 def run_options(*, low_memory: bool = False) -> onnxruntime.RunOptions:
     """Options of one run: with ``low_memory`` what the arena no longer needs goes back to the system after it."""
-    import onnxruntime
-
-    options = onnxruntime.RunOptions()
+    options = load_onnxruntime().RunOptions()
     options.log_severity_level = 3
     if low_memory:
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")

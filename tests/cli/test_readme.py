@@ -20,7 +20,9 @@ def help_section() -> str:
     try:
         top = parser()
         commands = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction)).choices
-        blocks = [f"`wavlm-diarizer {name}`: {COMMANDS[name]}.\n\n```text\n{command.format_help()}```\n" for name, command in commands.items()]
+        blocks = [
+            f"`wavlm-diarizer {name}`: {COMMANDS[name]}.\n\n```text\n{command.format_help()}```\n" for name, command in commands.items()
+        ]
     finally:
         if before is None:
             del os.environ["COLUMNS"]

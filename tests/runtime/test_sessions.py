@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,22 @@ from onnx import TensorProto, helper
 from wavlm_diarizer import sessions
 from wavlm_diarizer.errors import ModelFormatError, OptionError
 from wavlm_diarizer.machine import Cpu
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_telemetry_is_off_before_onnxruntime_is_loaded_unless_the_user_wants_it(before: str | None, after: str) -> None:
+    code = """
+import os, sys
+from wavlm_diarizer.sessions import run_options
+assert "onnxruntime" not in sys.modules
+run_options()
+print(os.environ["ORT_DISABLE_TELEMETRY"])
+"""
+    environment = {key: value for key, value in os.environ.items() if key != sessions.NO_TELEMETRY}
+    if before is not None:
+        environment[sessions.NO_TELEMETRY] = before
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == after
 
 
 def test_threads_are_always_set_and_never_spin(monkeypatch: pytest.MonkeyPatch) -> None:
