@@ -22,6 +22,7 @@ COMMANDS = {
     "diarize": "find out who spoke when in recordings",
     "export": "turn a PyTorch checkpoint into a verified ONNX file",
     "info": "show what a model file says about itself",
+    "score": "score results against references: DER, JER, speaker counts",
     "verify": "compare a model file with its PyTorch checkpoint again",
 }
 """Every command has a module of its name beside this one, with ``add_arguments(parser)`` and ``run(arguments) -> exit code``.
