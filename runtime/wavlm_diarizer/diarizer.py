@@ -16,7 +16,7 @@ from wavlm_diarizer import model_file
 from wavlm_diarizer.audio import open_audio
 from wavlm_diarizer.decoding import decode
 from wavlm_diarizer.diarization import Diarization, Turn
-from wavlm_diarizer.errors import ModelFormatError, ModelSettingsError, OptionError
+from wavlm_diarizer.errors import AudioContentError, ModelFormatError, ModelSettingsError, OptionError
 from wavlm_diarizer.settings import ModelSettings
 from wavlm_diarizer.speakers import JoinedActivity, SpeakerJoin
 from wavlm_diarizer.windows import Window, cut, normalise
@@ -173,7 +173,8 @@ class Diarizer:
     def logits(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The model's answer ``[frames, labels]`` for one window ``[n]`` at the model's rate, normalised as the model wants it.
 
-        Raises :class:`OptionError` for fewer samples than one frame needs, :class:`ModelFormatError` if the answer has another shape.
+        Raises :class:`OptionError` for fewer samples than one frame needs, :class:`ModelFormatError` if the answer has another shape, and
+        :class:`AudioContentError` if it holds no numbers, as for samples beyond what float32 can square.
         """
         frames = self.time_base.frames(len(samples))
         if np.ndim(samples) != 1 or frames == 0:
@@ -190,6 +191,9 @@ class Diarizer:
         if logits.shape != expected:
             raise ModelFormatError(f"{self._name} answered a window of {len(samples)} samples with shape {logits.shape}, not {expected}.")
         answer: NDArray[np.float32] = logits[0]
+        if not np.isfinite(answer).all():
+            peak = float(np.abs(samples).max())
+            raise AudioContentError(f"The model has no answer for samples as large as {peak:.3g}; audio lies between -1 and 1.")
         return answer
 
     def _each_channel(self, window: Window) -> list[NDArray[np.float64]]:

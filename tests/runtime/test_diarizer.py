@@ -183,6 +183,11 @@ def test_a_bad_sample_late_in_a_recording_is_an_error(diarizer: Diarizer) -> Non
         diarizer((samples, RATE))
 
 
+def test_samples_that_the_model_cannot_take_are_an_error_and_not_an_empty_result() -> None:
+    with pytest.raises(AudioContentError, match="as large as"):
+        Diarizer()((np.random.default_rng(0).normal(0, 1e30, 2 * RATE), RATE))
+
+
 def test_joins_without_speech_are_listed(diarizer: Diarizer) -> None:
     result = diarizer((speech([(0.2, 1.5, 0), (11.0, 12.0, 1)], 13.0), RATE))
     assert len(result.uncertain_joins) >= 3
