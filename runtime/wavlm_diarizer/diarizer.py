@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 Progress = Callable[[float, float | None], None]
 """Called with the seconds done and the seconds in all (``None`` if the recording does not say) after every window."""
 
+LOUDEST = 1e15
+"""Samples larger than this overflow float32 where the model squares and sums them; even 32-bit integers without a scale are far below."""
+
 
 @dataclass(frozen=True)
 class Activity:
@@ -174,12 +177,14 @@ class Diarizer:
         """The model's answer ``[frames, labels]`` for one window ``[n]`` at the model's rate, normalised as the model wants it.
 
         Raises :class:`OptionError` for fewer samples than one frame needs, :class:`ModelFormatError` if the answer has another shape, and
-        :class:`AudioContentError` if it holds no numbers, as for samples beyond what float32 can square.
+        :class:`AudioContentError` for samples beyond :data:`LOUDEST`.
         """
         frames = self.time_base.frames(len(samples))
         if np.ndim(samples) != 1 or frames == 0:
             least = self.time_base.receptive_field
             raise OptionError(f"A window has one axis and at least {least} samples, not the shape {np.shape(samples)}.")
+        if (peak := float(np.abs(samples).max())) > LOUDEST:
+            raise AudioContentError(f"The model has no answer for samples as large as {peak:.3g}; audio lies between -1 and 1.")
         window = normalise(samples) if self._settings.do_normalize else np.asarray(samples, dtype=np.float32)
         try:
             (logits,) = self._session.run([model_file.OUTPUT], {model_file.INPUT: window[None]}, self._run_options)
@@ -191,9 +196,6 @@ class Diarizer:
         if logits.shape != expected:
             raise ModelFormatError(f"{self._name} answered a window of {len(samples)} samples with shape {logits.shape}, not {expected}.")
         answer: NDArray[np.float32] = logits[0]
-        if not np.isfinite(answer).all():
-            peak = float(np.abs(samples).max())
-            raise AudioContentError(f"The model has no answer for samples as large as {peak:.3g}; audio lies between -1 and 1.")
         return answer
 
     def _each_channel(self, window: Window) -> list[NDArray[np.float64]]:
