@@ -91,7 +91,7 @@ def test_the_full_size_model_answers_as_pytorch_does_and_its_int8_holds_the_guar
 
 @pytest.mark.hub
 def test_the_real_checkpoint_answers_as_pytorch_does_and_as_published(tmp_path: Path) -> None:
-    """Needs microsoft/wavlm-base-plus-sd and anton-l/superb_demo (``sd``) from the hub; expectations: transformers' own test of the model."""
+    """Needs microsoft/wavlm-base-plus-sd and anton-l/superb_dummy (``sd``) from the hub; expectations: transformers' own test of the model."""
     datasets = pytest.importorskip("datasets")
     export("microsoft/wavlm-base-plus-sd", tmp_path / "model.onnx", precision="fp32")
     diarizer = Diarizer(tmp_path / "model.onnx")
