@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,10 @@ def _locate(source: str | Path, revision: str | None) -> tuple[Path, str, str]:
         folder = hub.snapshot(str(source), HUB_PATTERNS, ("*.safetensors", "*.bin"), revision)
     except ModelNotFoundError as error:
         raise CheckpointError(str(error)) from error
+    if not (folder / PREPROCESSOR).is_file():
+        # Programs that only load the model leave this file out of the cache. If it cannot be had, its absence is the error, further down.
+        with suppress(ModelNotFoundError):
+            folder = hub.snapshot(str(source), HUB_PATTERNS, (PREPROCESSOR,), revision)
     return folder, str(source), folder.name
 
 
@@ -146,7 +151,8 @@ def _json(path: Path, name: str) -> Mapping[str, Any]:
 
 def _architecture(config: Mapping[str, Any], name: str) -> str:
     """The class that the config names, if it is a frame classifier of a family that we know."""
-    architecture = str(next(iter(config.get("architectures") or [""]), ""))
+    named = config.get("architectures")
+    architecture = str(named[0]) if isinstance(named, list) and named else ""
     if not architecture.endswith(FRAME_CLASSIFIER):
         raise CheckpointError(f"{name} is a {architecture or 'model of an unnamed class'}; only {FRAME_CLASSIFIER} models diarize.")
     family = FAMILIES.get(str(config.get("model_type")))
@@ -166,10 +172,14 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
             continue
         if path.suffix != ".json":
             return [path]
-        shards = sorted({folder / shard for shard in _json(path, name).get("weight_map", {}).values()})
+        weight_map = _json(path, name).get("weight_map")
+        named = list(weight_map.values()) if isinstance(weight_map, dict) else []
+        if not named or not all(isinstance(shard, str) and Path(shard).name == shard for shard in named):
+            raise CheckpointError(f"The {candidate} of {name} does not say which files beside it hold the weights.")
+        shards = sorted({folder / shard for shard in named})
         missing = [shard.name for shard in shards if not shard.is_file()]
-        if missing or not shards:
-            raise CheckpointError(f"{name} lacks {', '.join(missing) or 'the weights'} that its {candidate} names.")
+        if missing:
+            raise CheckpointError(f"{name} lacks {', '.join(missing)} that its {candidate} names.")
         return shards
     raise CheckpointError(f"{name} has no weights: none of {', '.join(WEIGHTS)} is in its folder.")
 

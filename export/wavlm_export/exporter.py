@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer.decoding import Decoding
-from wavlm_diarizer.errors import AudioNotFoundError, OptionError, OutputError, VerificationError
-from wavlm_diarizer.model_file import NAMES
+from wavlm_diarizer.errors import AudioNotFoundError, CheckpointError, OptionError, OutputError, VerificationError
 from wavlm_diarizer.sessions import open_session
 from wavlm_diarizer.settings import OVERLAP_SECONDS, SINGLE_PASS_SECONDS, WINDOW_SECONDS, ModelSettings
 from wavlm_diarizer.writing import write_file
 from wavlm_export import guard
-from wavlm_export.checkpoint import CONFIG, PREPROCESSOR, Checkpoint, load
+from wavlm_export.checkpoint import Checkpoint, load
+from wavlm_export.hub_folder import refuse_other_weights, write_folder
 from wavlm_export.metadata import with_settings
-from wavlm_export.quantize import int8_graph, quantizable
+from wavlm_export.quantize import LEAST_WEIGHTS, int8_graph, quantizable
 from wavlm_export.reference import reference_graph
 from wavlm_export.speech import load_speech, read_speech, windows
 from wavlm_export.verification import prepared, run, verify_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import onnx
@@ -80,12 +80,14 @@ def export(
     progress(f"loading {source}")
     checkpoint = load(source, revision=revision, head=head)
     wanted = (precision,) if precision else ("int8",) if single else PRECISIONS
+    if not single:
+        refuse_other_weights(target, wanted, checkpoint.weights_sha256)
     files = _graphs(checkpoint, wanted, options, calibration, progress)
     if single:
         ((_, data, _),) = files
         write_file(target, data)
     else:
-        _write_folder(target, checkpoint, {name: data for name, data, _ in files})
+        write_folder(target, checkpoint, {name: data for name, data, _ in files})
     return {name: report for name, _, report in files}
 
 
@@ -123,8 +125,8 @@ def _quantized(
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """The int8 graph that holds the guard, with as few groups of products left in fp32 as that takes.
 
-    Which ones is decided on calibration speech: as long as the limits are missed there, the group whose products cost the most accuracy is
-    left alone. The verdict is then given on the check speech, which had no part in that.
+    As long as the limits are missed on calibration or on check speech, one more group is left alone. Which one is decided on calibration
+    speech only: the one whose products cost the most accuracy there. The verdict is that of the check speech.
     """
     size, least = settings.windows.window, settings.receptive_field
     tuning = windows(calibration, size, least)
@@ -133,12 +135,15 @@ def _quantized(
     keep: list[str] = []
     costs: dict[str, float] = {}
     groups = list(quantizable(graph))
+    if not groups:
+        raise CheckpointError(f"{checkpoint.source} has no matrix product of at least {LEAST_WEIGHTS} weights to quantize: export fp32.")
+    rate = settings.sampling_rate / settings.hop
     while True:
         progress("quantizing" + (f", with {', '.join(keep)} in fp32" if keep else ""))
         quantized = int8_graph(graph, keep)
         candidate = _answer(open_session(quantized.SerializeToString()), checkpoint)
-        on_calibration = guard.measure(tuning_reference, candidate, tuning)
-        measured = guard.measure(checking_reference, candidate, checking)
+        on_calibration = guard.measure(tuning_reference, candidate, tuning, rate)
+        measured = guard.measure(checking_reference, candidate, checking, rate)
         report = measured.report(limits, "our fp32 graph, on the check speech") | {
             "left_in_fp32": list(keep),
             "calibration": {"relative_rms": on_calibration.relative_rms, "labels_equal": on_calibration.labels_equal},
@@ -158,7 +163,7 @@ def _quantized(
             for group in groups:
                 alone = int8_graph(graph, [other for other in groups if other != group])
                 part = _answer(open_session(alone.SerializeToString()), checkpoint)
-                costs[group] = guard.measure(tuning_reference, part, tuning).relative_rms
+                costs[group] = guard.measure(tuning_reference, part, tuning, rate).relative_rms
         keep.append(max((group for group in groups if group not in keep), key=costs.__getitem__))
 
 
@@ -212,15 +217,3 @@ def _check_target(target: Path, *, single: bool) -> None:
         raise OutputError(f"The folder {target.parent} for {target.name} does not exist.")
     if not single and target.exists() and not target.is_dir():
         raise OutputError(f"{target} is a file; name one that ends in .onnx, or a folder.")
-
-
-def _write_folder(folder: Path, checkpoint: Checkpoint, files: Mapping[str, bytes]) -> None:
-    """The hub's layout, as optimum and transformers.js read it."""
-    try:
-        (folder / "onnx").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.") from error
-    for precision, data in files.items():
-        write_file(folder / "onnx" / NAMES[precision][0], data)
-    for name in (CONFIG, PREPROCESSOR):
-        write_file(folder / name, (checkpoint.folder / name).read_bytes())

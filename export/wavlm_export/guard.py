@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Answer = Callable[[NDArray[np.float32]], NDArray[np.float32]]
     """One window ``[n]`` to its logits ``[frames, labels]``."""
 
-FRAMES_PER_SECOND = 50
 LEAST_SECONDS = 60
 LEAST_FRAMES = 200
 """For each label, as many frames on and as many off, and so many seconds in all, or nothing can be said about labels."""
@@ -88,7 +87,9 @@ class Measured:
         }
 
 
-def measure(reference: Iterable[NDArray[np.float32]], candidate: Answer, windows: Iterable[NDArray[np.float32]]) -> Measured:
+def measure(
+    reference: Iterable[NDArray[np.float32]], candidate: Answer, windows: Iterable[NDArray[np.float32]], frames_per_second: float
+) -> Measured:
     """Compare the candidate's answers on ``windows`` with the reference's logits of the same windows."""
     expected, answers = list(reference), [candidate(window) for window in windows]
     if any(one.shape != other.shape for one, other in zip(expected, answers, strict=True)):
@@ -104,7 +105,7 @@ def measure(reference: Iterable[NDArray[np.float32]], candidate: Answer, windows
         relative_rms=float(np.nan_to_num(np.sqrt(np.mean(difference**2)) / max(spread, 1e-12), nan=np.inf)),
         labels_equal=float(same[certain].mean()) if certain.any() else 1.0,
         mean_probability_difference=float(np.nan_to_num(np.abs(probability - answered_probability).mean(), nan=np.inf)),
-        seconds=len(right) / FRAMES_PER_SECOND,
+        seconds=len(right) / frames_per_second,
         frames_on=tuple(int(count) for count in on),
         frames_off=tuple(int(len(right) - count) for count in on),
     )

@@ -41,8 +41,8 @@ class Case:
     """``[batch, n]``, not normalised."""
 
 
-def cases(speech: Speech) -> Iterator[Case]:
-    """Lengths from one frame to 30 s, odd ones too, alone and in batches, on what breaks graphs: speech, noise, an offset, silence."""
+def cases(speech: Speech, receptive_field: int) -> Iterator[Case]:
+    """Lengths from one frame (``receptive_field`` samples) to 30 s, alone and in batches, on speech, noise, an offset and silence."""
     rng = np.random.default_rng(0)
     recording = np.concatenate([samples for _, samples in speech])
 
@@ -60,8 +60,8 @@ def cases(speech: Speech) -> Iterator[Case]:
         return np.zeros(count, dtype=np.float32)
 
     for count, kinds in (
-        (400, (noise,)),
-        (401, (spoken, noise, offset)),
+        (receptive_field, (noise,)),
+        (receptive_field + 1, (spoken, noise, offset)),
         (6_400, (spoken,)),
         (6_719, (noise, spoken, silence)),
         (16_000, (offset,)),
@@ -100,7 +100,8 @@ def verify_graph(
     """
     compared: list[dict[str, Any]] = []
     worst: tuple[float, str] | None = None
-    for case in [*cases(load_speech("calibration")), *_own_cases(audio or [])]:
+    field = checkpoint.receptive_field
+    for case in [*cases(load_speech("calibration"), field), *_own_cases(audio or [], field)]:
         progress(f"comparing with PyTorch: {case.name}")
         values = prepared(checkpoint, case.samples)
         expected, answer = checkpoint.logits(values), run(session, values)
@@ -126,12 +127,12 @@ def verify_graph(
     return report
 
 
-def _own_cases(audio: Speech) -> Iterator[Case]:
-    """The user's recordings in windows of up to 30 s."""
+def _own_cases(audio: Speech, receptive_field: int) -> Iterator[Case]:
+    """The user's recordings in windows of up to 30 s, less what is too short for a frame."""
     for name, samples in audio:
         for start in range(0, len(samples), 30 * RATE):
             window = samples[start : start + 30 * RATE]
-            if len(window) >= 400:
+            if len(window) >= receptive_field:
                 yield Case(f"{name} from {start / RATE:g} s", window[None])
 
 

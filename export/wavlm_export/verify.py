@@ -56,6 +56,10 @@ def verify(
         raise VerificationError(f"{file.name} was made from other weights than those of {checkpoint.source} (their SHA-256 differ).")
     if len(settings.labels) != len(checkpoint.labels):
         raise VerificationError(f"{file.name} has {len(settings.labels)} labels, and {checkpoint.source} has {len(checkpoint.labels)}.")
+    for name in ("do_normalize", "hop", "receptive_field"):
+        stated, wanted = getattr(settings, name), getattr(checkpoint, name)
+        if stated != wanted:
+            raise VerificationError(f"{file.name} is used with {name} {stated}, and {checkpoint.source} wants {wanted}: export it again.")
     own = read_speech(audio)
     if not _is_quantized(file.path):
         return verify_graph(session, checkpoint, audio=own, progress=progress)
@@ -67,7 +71,8 @@ def verify(
         return logits
 
     reference = [checkpoint.logits(prepared(checkpoint, window[None]))[0] for window in cut]
-    return guard.measure(reference, answer, cut).report(guard.Limits(), "PyTorch fp32, on the check speech" + (" and yours" if own else ""))
+    measured = guard.measure(reference, answer, cut, settings.sampling_rate / settings.hop)
+    return measured.report(guard.Limits(), "PyTorch fp32, on the check speech" + (" and yours" if own else ""))
 
 
 def _is_quantized(path: Path) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,38 @@ def test_every_form_of_weights_is_the_same_model(folder: Path, tmp_path: Path) -
     (next(sharded.glob("*-00002-*.safetensors"))).unlink()
     with pytest.raises(CheckpointError, match="lacks model-00002"):
         load(sharded)
+
+
+@pytest.mark.parametrize(
+    "index", [{}, {"weight_map": ["a"]}, {"weight_map": {"a": 5}}, {"weight_map": {"a": "../other/model.safetensors"}}]
+)
+def test_an_index_that_names_no_files_beside_it_is_refused(folder: Path, index: dict[str, Any]) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match="does not say which files"):
+        load(folder)
+
+
+def test_what_a_cache_lacks_besides_the_weights_is_fetched(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    repository = tmp_path / "cache" / "models--somebody--model"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("d" * 40)
+    snapshot = shutil.copytree(folder, repository / "snapshots" / ("d" * 40))
+    (snapshot / "preprocessor_config.json").unlink()
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise OSError("no network")
+
+    def download(*_: object, **__: object) -> str:
+        shutil.copy(folder / "preprocessor_config.json", snapshot)
+        return str(snapshot)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(CheckpointError, match=r"somebody/model has no preprocessor_config\.json"):
+        load("somebody/model")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert load("somebody/model").revision == "d" * 40
 
 
 def test_both_spellings_of_weight_norm_are_read(folder: Path) -> None:
@@ -97,6 +130,7 @@ def test_labels_that_are_something_else_are_refused_unless_the_user_says_so(fold
         ({"architectures": ["UniSpeechSatForCTC"]}, "only ForAudioFrameClassification"),
         ({"architectures": ["WavLMForXVector"]}, "only ForAudioFrameClassification"),
         ({"architectures": []}, "unnamed class"),
+        ({"architectures": 5}, "unnamed class"),
         ({"architectures": ["Data2VecAudioForAudioFrameClassification"], "model_type": "data2vec-audio"}, "supported are"),
         ({"model_type": "wavlm"}, "supported are"),
         ({"add_adapter": True}, "adapter"),

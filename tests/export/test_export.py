@@ -91,14 +91,13 @@ def test_the_full_size_model_answers_as_pytorch_does_and_its_int8_holds_the_guar
 
 @pytest.mark.hub
 def test_the_real_checkpoint_answers_as_pytorch_does_and_as_published(tmp_path: Path) -> None:
-    """Needs microsoft/wavlm-base-plus-sd and anton-l/superb_dummy (``sd``) from the hub; expectations: transformers' own test of the model."""
+    """Needs microsoft/wavlm-base-plus-sd and anton-l/superb_dummy (``sd``) from the hub: transformers' own test_inference_diarization."""
     datasets = pytest.importorskip("datasets")
     export("microsoft/wavlm-base-plus-sd", tmp_path / "model.onnx", precision="fp32")
     diarizer = Diarizer(tmp_path / "model.onnx")
     reference = load("microsoft/wavlm-base-plus-sd")
-    rows = [
-        np.asarray(row["array"], dtype=np.float32) for row in datasets.load_dataset("anton-l/superb_demo", "sd", split="test")["audio"]
-    ][:4]
+    recordings = datasets.load_dataset("anton-l/superb_dummy", "sd", split="test")[:4]["speech"]
+    rows = [np.asarray(row, dtype=np.float32) for row in recordings]
     published = [
         [[-5.9566, -8.6554], [-5.7137, -8.9386], [-5.7906, -7.0973], [-5.7829, -5.9999]],
         [[-5.2086, -7.7878], [-4.8890, -7.9312], [-4.2004, -3.9101], [-5.4480, -4.6932]],
@@ -112,7 +111,7 @@ def test_the_real_checkpoint_answers_as_pytorch_does_and_as_published(tmp_path: 
         assert np.abs(answer - reference.logits(values[None])[0]).max() <= 1e-3 * max(1.0, answer.std())
         # The published batch is padded with a mask, which the graph has not: only rows of full length can be compared with it.
         if len(samples) == longest:
-            assert np.abs(answer[:4] - np.array(published[index])).max() <= 1e-2
+            np.testing.assert_allclose(answer[:4], published[index], rtol=1e-2, atol=1e-2)
             if index == 0:
                 assert (answer > 0).sum(axis=0).tolist() == [258, 647]
 
@@ -266,21 +265,21 @@ def test_the_guard_sees_flipped_labels_and_lacking_evidence() -> None:
     time = np.arange(4000)
     logits = np.stack([4 * np.sin(time / 90), 4 * np.cos(time / 70)], axis=1) + 0.1 * rng.standard_normal((4000, 2))
     window = np.zeros(1, dtype=np.float32)
-    same = guard.measure([logits], lambda _: logits + 0.01, [window])
+    same = guard.measure([logits], lambda _: logits + 0.01, [window], 50)
     assert (same.relative_rms, same.labels_equal) == (pytest.approx(0.0, abs=1e-9), 1.0)
     assert same.verdict(guard.Limits()) == "passed"
     flipped = logits.copy()
     flipped[:60, 0] = -flipped[:60, 0]
-    assert guard.measure([logits], lambda _: flipped, [window]).verdict(guard.Limits(relative_rms=1.0)) == "failed"
+    assert guard.measure([logits], lambda _: flipped, [window], 50).verdict(guard.Limits(relative_rms=1.0)) == "failed"
     noisy = logits + 0.5 * rng.standard_normal(logits.shape)
-    measured = guard.measure([logits], lambda _: noisy, [window])
+    measured = guard.measure([logits], lambda _: noisy, [window], 50)
     assert measured.relative_rms == pytest.approx(0.5 / (4 / np.sqrt(2)), rel=0.05)
     assert measured.verdict(guard.Limits()) == "failed"
     rare = np.stack([logits[:, 0], np.full(4000, -3.0) + 0.1 * rng.standard_normal(4000)], axis=1)
-    assert guard.measure([rare], lambda _: rare, [window]).verdict(guard.Limits()) == "not enough evidence"
-    assert guard.measure([logits[:2000]], lambda _: logits[:2000], [window]).verdict(guard.Limits()) == "not enough evidence"
+    assert guard.measure([rare], lambda _: rare, [window], 50).verdict(guard.Limits()) == "not enough evidence"
+    assert guard.measure([logits[:2000]], lambda _: logits[:2000], [window], 50).verdict(guard.Limits()) == "not enough evidence"
     broken = np.full_like(logits, np.nan)
-    assert guard.measure([logits], lambda _: broken, [window]).verdict(guard.Limits()) == "failed"
+    assert guard.measure([logits], lambda _: broken, [window], 50).verdict(guard.Limits()) == "failed"
 
 
 def test_a_graph_that_answers_with_nan_fails(checkpoints: Any) -> None:
@@ -402,6 +401,33 @@ def test_dynamic_quantization_leaves_small_products_alone(checkpoints: Any) -> N
         "feed forward in": 3,
         "feed forward out": 3,
     }
+
+
+def test_another_convolution_stack_is_compared_from_its_own_shortest_input_and_counted_in_its_own_frames(tmp_path: Path) -> None:
+    stack = {"conv_kernel": (10, 3, 3, 3, 3, 4, 4), "conv_stride": (5, 2, 2, 2, 2, 2, 1)}
+    source = random_checkpoints.save(tmp_path / "other-stack", "wavlm-small", **stack)
+    reports = export(source, tmp_path / "model.onnx")["int8"]
+    settings = Diarizer(tmp_path / "model.onnx").settings
+    # 1 + 9 + 2 x 5 x (1 + 2 + 4 + 8) + 3 x 80 + 3 x 160 samples.
+    assert (settings.hop, settings.receptive_field) == (160, 880)
+    assert reports["fp32"]["cases"][0]["case"] == "880 samples, noise"
+    assert 115 < reports["int8"]["seconds"] < 121
+
+
+def test_a_model_too_small_for_int8_is_said_to_be(tmp_path: Path) -> None:
+    size = {"hidden_size": 32, "intermediate_size": 64, "conv_dim": (32,) * 7}
+    source = random_checkpoints.save(tmp_path / "tiny", "wavlm-small", **size)
+    with pytest.raises(CheckpointError, match="export fp32"):
+        export(source, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_verify_notices_a_file_that_is_used_with_another_normalisation(small: Path, checkpoints: Any, tmp_path: Path) -> None:
+    source = shutil.copytree(checkpoints("wavlm-small"), tmp_path / "normalised")
+    path = source / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"do_normalize": True}))
+    with pytest.raises(VerificationError, match="do_normalize False"):
+        verify(small, against=source)
 
 
 def test_a_batch_answers_as_its_windows_do_in_fp32(small: Path) -> None:
