@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from wavlm_diarizer.diarizer import Diarizer
     from wavlm_diarizer.errors import DiarizerError
     from wavlm_diarizer.settings import ModelSettings
+    from wavlm_diarizer.words import assign_words
 
 __version__ = "0.1.0"
-__all__ = ["Decoding", "Diarization", "Diarizer", "DiarizerError", "ModelSettings", "Turn", "__version__"]
+__all__ = ["Decoding", "Diarization", "Diarizer", "DiarizerError", "ModelSettings", "Turn", "__version__", "assign_words"]
 
 _HOMES = {
     "Decoding": "decoding",
@@ -32,6 +33,7 @@ _HOMES = {
     "DiarizerError": "errors",
     "ModelSettings": "settings",
     "Turn": "diarization",
+    "assign_words": "words",
 }
 
 

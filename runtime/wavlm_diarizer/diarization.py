@@ -108,6 +108,12 @@ class Diarization:
                 parts[speaker].append(segment.duration)
         return {speaker: math.fsum(seconds) for speaker, seconds in parts.items()}
 
+    def speaker_at(self, start: float, end: float | None = None) -> str | None:
+        """Who speaks most between ``start`` and ``end`` seconds, or at the moment ``start``, as :mod:`wavlm_diarizer.words` defines it."""
+        from wavlm_diarizer.words import speaker_at
+
+        return speaker_at(self, start, end)
+
     def exclusive(self) -> Diarization:
         """The same speech with one speaker at a time, for programs that give every word to one person.
 

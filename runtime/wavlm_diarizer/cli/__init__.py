@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PROGRAM = "wavlm-diarizer"
 COMMANDS = {
     "diarize": "find out who spoke when in recordings",
+    "assign": "give the words of a speech recogniser to speakers",
     "export": "turn a PyTorch checkpoint into a verified ONNX file",
     "info": "show what a model file says about itself",
     "score": "score results against references: DER, JER, speaker counts",
