@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from wavlm_diarizer import Diarizer
 from wavlm_diarizer import diarizer as module
 from wavlm_diarizer.audio import open_audio
 from wavlm_diarizer.cli.diarize import SAMPLE
-from wavlm_diarizer.diarization import Diarization
+
+if TYPE_CHECKING:
+    from wavlm_diarizer.diarization import Diarization
 
 
 def probabilities(diarizer: Diarizer, source: object) -> np.ndarray:
