@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "turn a PyTorch checkpoint into a verified ONNX file",
     "info": "show what a model file says about itself",
     "score": "score results against references: DER, JER, speaker counts",
+    "bench": "compare the ways to run a model on this machine",
     "verify": "compare a model file with its PyTorch checkpoint again",
 }
 """Every command has a module of its name beside this one, with ``add_arguments(parser)`` and ``run(arguments) -> exit code``.
