@@ -109,8 +109,7 @@ def compare(
         for number in range(rounds):
             for index, result in enumerate(results):
                 progress(f"round {number + 1} of {rounds}: {result.variant.name}")
-                answer = Path(folder) / f"{index}.npy"
-                one = _measure_in_a_process(result.variant, audio, answer)
+                one = _measure_in_a_process(result.variant, audio, Path(folder) / f"{index}.npy")
                 result.load_seconds.append(one["load_seconds"])
                 result.first_seconds.append(one["first_seconds"])
                 result.seconds_per_second.append(one["seconds_per_second"])
