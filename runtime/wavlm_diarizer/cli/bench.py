@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``wavlm-diarizer bench``."""
     parser.add_argument("audio", nargs="?", metavar="AUDIO", help="recording to run; default: the sample that comes with the package")
-    parser.add_argument("-m", "--model", help="ONNX file, folder or hub id; default: the built-in model")
+    parser.add_argument("-m", "--model", help="as for diarize; default: the built-in model")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="how often each variant runs (default: 3)")
     parser.add_argument("--json", action="store_true", help="everything that was measured, as JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no remarks")
@@ -33,6 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from wavlm_diarizer import benchmark
     from wavlm_diarizer.audio import open_audio
+    from wavlm_diarizer.cli.checkpoints import exported
     from wavlm_diarizer.cli.diarize import SAMPLE
     from wavlm_diarizer.machine import cpu, usable_cores
 
@@ -41,11 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
     audio = arguments.audio or SAMPLE
     open_audio(audio).close()  # what cannot be read is found out before the work
 
+    model = exported(arguments.model, "auto", quiet=arguments.quiet)
+
     def say(line: str) -> None:
         if not arguments.quiet and sys.stderr.isatty():
             print(f"wavlm-diarizer: {line}", file=sys.stderr)  # noqa: T201
 
-    results = benchmark.compare(benchmark.variants(arguments.model), audio, rounds=arguments.rounds, progress=say)
+    results = benchmark.compare(benchmark.variants(model), audio, rounds=arguments.rounds, progress=say)
     best = benchmark.recommended(results)
     if arguments.json:
         content = {
