@@ -27,7 +27,7 @@ OUTPUT = "logits"
 
 NAMES = {"int8": ("model_quantized.onnx", "model_int8.onnx"), "fp32": ("model.onnx",)}
 """File names of the hub's layout (optimum, transformers.js), by precision."""
-HUB_FILES = ("config.json", "preprocessor_config.json", "onnx/*.onnx", "*.onnx", "*.onnx_data", "onnx/*.onnx_data")
+HUB_JSON = ("config.json", "preprocessor_config.json")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
@@ -86,9 +86,29 @@ def find(model: str | os.PathLike[str] | None = None, *, precision: str = "auto"
     if path.exists():
         return ModelFile(path)
     if hub.is_hub_id(os.fspath(model)):
-        folder = hub.snapshot(os.fspath(model), HUB_FILES, ("onnx/*.onnx", "*.onnx"), revision)
-        return ModelFile(_in_folder(folder, precision))
+        return ModelFile(_from_hub(os.fspath(model), precision, revision))
     raise ModelNotFoundError(f"There is no model at {path}; name an .onnx file, a folder that holds one, or a hub id such as owner/model.")
+
+
+def _from_hub(hub_id: str, precision: str, revision: str | None) -> Path:
+    """The file of that precision of a hub id: whatever fits in the local cache, else the first that can be downloaded.
+
+    Repositories of exported models hold many precisions, so only the files that are asked for are downloaded.
+    """
+    kinds = [precision] if precision != "auto" else ["int8", "fp32"]
+    files = {kind: tuple(folder + name for name in NAMES[kind] for folder in ("onnx/", "")) for kind in kinds}
+    cached = hub.cached_snapshot(hub_id, revision)
+    if cached is not None:
+        for names in files.values():
+            for name in names:
+                if (cached / name).is_file():
+                    return cached / name
+    for names in files.values():
+        folder = hub.snapshot(hub_id, (*HUB_JSON, *names, *(f"{name}_data" for name in names)), names, revision)
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    return _in_folder(folder, precision)
 
 
 def is_checkpoint(folder: Path) -> bool:

@@ -127,20 +127,34 @@ def test_a_hub_id_that_is_not_cached_names_the_client_to_install() -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_with_the_client_a_hub_id_is_downloaded_and_its_failure_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
     class Client:
         @staticmethod
         def snapshot_download(hub_id: str, *, revision: str | None, allow_patterns: list[str]) -> str:
             if hub_id != "someone/model":
                 raise ConnectionError("no\nroute")
             assert revision == "v2"
-            assert "onnx/*.onnx" in allow_patterns
+            asked.append(allow_patterns)
             return str(hub_folder(tmp_path / "got", "onnx/model.onnx"))
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", Client)
     assert model_file.find("someone/model", revision="v2").path == tmp_path / "got" / "onnx" / "model.onnx"
+    # int8 first, and only the files of one precision at a time.
+    assert ["onnx/model_quantized.onnx" in patterns for patterns in asked] == [True, False]
+    assert ["onnx/model.onnx" in patterns for patterns in asked] == [False, True]
+    assert all("config.json" in patterns and not any("*" in pattern for pattern in patterns) for patterns in asked)
+    with pytest.raises(ModelNotFoundError, match=r"has no model_quantized\.onnx"):
+        model_file.find("someone/model", precision="int8", revision="v2")
     with pytest.raises(ModelNotFoundError, match="ConnectionError: no route") as error:
         model_file.find("someone/else")
     assert "\n" not in str(error.value)
+
+
+def test_what_is_in_the_cache_is_taken_before_anything_is_downloaded(cache: Path) -> None:
+    folder = snapshot(cache, "someone/model")
+    (folder / "onnx" / "model_quantized.onnx").rename(folder / "onnx" / "model.onnx")
+    assert model_file.find("someone/model").path == folder / "onnx" / "model.onnx"
 
 
 def test_an_existing_path_wins_over_a_hub_id(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
