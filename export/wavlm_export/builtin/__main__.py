@@ -1,0 +1,46 @@
+"""The four commands of the recipe."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from wavlm_diarizer.errors import DiarizerError
+from wavlm_export.builtin import config
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; errors are one sentence on the error stream."""
+    parser = argparse.ArgumentParser(prog="python -m wavlm_export.builtin", description=__doc__)
+    parser.add_argument("command", choices=("prepare", "train", "evaluate", "build"))
+    parser.add_argument("--config", required=True, metavar="FILE.toml", help="the recipe: see export/recipes/builtin.toml")
+    parser.add_argument("--checkpoint", help="evaluate and build: a Hugging Face folder instead of the run's own")
+    parser.add_argument("--output", help="build: where the model file goes, instead of the package's own place")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options, config.read(options.config))
+    except DiarizerError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
+    from wavlm_export.builtin import building, evaluation, prepare, training
+
+    if options.command == "prepare":
+        prepare.prepare(recipe.data, _say)
+    elif options.command == "train":
+        training.train(recipe, _say)
+    elif options.command == "evaluate":
+        evaluation.evaluate(recipe, options.checkpoint, _say)
+    else:
+        building.build(recipe, options.checkpoint, options.output, _say)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

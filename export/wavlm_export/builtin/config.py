@@ -1,0 +1,179 @@
+"""A TOML file in, everything that a training run depends on out, as frozen dataclasses with their defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from wavlm_diarizer.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RATE = 16_000
+HOP = 320
+"""Samples from one label to the next (20 ms), those of the WavLM convolution stack."""
+LABELS = 3
+"""Local speakers that the activity head tells apart."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which clips there are and how they are packed."""
+
+    single: str = "recordings/single"
+    """A folder with one folder of 16 kHz clips per voice."""
+    packed: str = "train/packed"
+    """Where ``prepare`` writes its arrays."""
+    unseen: tuple[str, ...] = ()
+    """Voices that are never trained on: kept apart for validation."""
+    least_seconds: float = 20.0
+    """A voice with less audio is left out."""
+    most_seconds: float = 1e9
+    """No more audio than this of one voice; 300 makes a pack of some voices small enough to be carried around."""
+    teacher: str = ""
+    """pyannote segmentation-3.0 as ONNX, which labels the speech of the clips; empty: by energy."""
+    noises: str = ""
+    """A folder of recordings without speech, mixed in beside the synthetic noises; empty: only synthetic ones."""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What simulated conversations are like. Probabilities, and ranges as ``(least, most)``."""
+
+    seconds: float = 8.0
+    """Length of a window."""
+    speakers: tuple[float, ...] = (0.08, 0.22, 0.42, 0.2, 0.08)
+    """How often 0, 1, 2, 3 and 4 people speak. Frames in which the fourth of them talks have no label to give and do not count."""
+    full_overlap: float = 0.35
+    """How often people talk at once without regard for each other, as in LibriMix, instead of taking turns."""
+    speeds: tuple[float, ...] = (1.0, 0.9, 1.1, 0.82, 1.2)
+    """Each speed of each voice counts as another person."""
+    reverberation: float = 0.55
+    noise: float = 0.85
+    telephone: float = 0.2
+    codec: float = 0.1
+    speaker_gain_db: tuple[float, float] = (-9.0, 3.0)
+    window_gain_db: tuple[float, float] = (-35.0, 6.0)
+    noise_below_db: tuple[float, float] = (0.0, 35.0)
+    """How far the noise lies below the speech."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Sizes of the small WavLM."""
+
+    conv_dim: tuple[int, ...] = (64, 128, 128, 128, 128, 192, 192)
+    hidden: int = 192
+    layers: int = 6
+    heads: int = 6
+    tdnn: tuple[int, ...] = (192, 192, 192, 192, 384)
+    """Widths of the voice head (x-vector)."""
+    embedding: int = 192
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the model is trained."""
+
+    folder: str = "train/run"
+    """State, log, curve and checkpoints."""
+    start: str = ""
+    """A Hugging Face folder (``sd``) whose weights the first step begins with; empty: from scratch."""
+    steps: int = 20_000
+    batch: int = 16
+    peak_rate: float = 1.2e-3
+    warmup: int = 300
+    decay_from: float = 0.6
+    """Share of the steps after which the learning rate falls, in a straight line to a fiftieth."""
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    voice_weight: float = 0.1
+    """Weight of naming the voice at every frame where one person speaks."""
+    embedding_weight: float = 0.02
+    """Weight of the x-vector head's loss."""
+    mel_weight: float = 0.1
+    seed: int = 0
+    save_seconds: float = 120.0
+    """The state is saved this often: what a killed run loses."""
+    log_every: int = 25
+    validate_every: int = 400
+    workers: int = 1
+    """Processes that simulate; 0: none beside the trainer."""
+    threads: int = 2
+    device: str = "auto"
+    compile: bool = True
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a checkpoint is scored."""
+
+    sets: tuple[str, ...] = ("recordings/real", "recordings/mix")
+    """Folders of audio files with an RTTM of the same name beside each."""
+    window_seconds: float = 8.0
+    overlap_seconds: float = 4.0
+    threshold: float = 0.5
+    collar: float = 0.0
+    skip_overlap: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run, from clips to the model file."""
+
+    data: Data = field(default_factory=Data)
+    simulation: Simulation = field(default_factory=Simulation)
+    model: Model = field(default_factory=Model)
+    training: Training = field(default_factory=Training)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+Section = TypeVar("Section")
+
+
+def read(path: str | Path) -> Recipe:
+    """Read a recipe; a table or a key that does not exist, or a value of another type, raises :class:`OptionError`."""
+    try:
+        with Path(path).open("rb") as file:
+            tables = tomllib.load(file)
+    except OSError as error:
+        raise OptionError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise OptionError(f"The recipe {path} is not TOML: {error}.") from error
+    return from_tables(tables, str(path))
+
+
+def from_tables(tables: Mapping[str, Any], name: str = "the recipe") -> Recipe:
+    """A recipe from nested mappings; what is not named keeps its default."""
+    kinds: dict[str, type[Any]] = {"data": Data, "simulation": Simulation, "model": Model, "training": Training, "evaluation": Evaluation}
+    unknown = sorted(set(tables) - set(kinds))
+    if unknown:
+        raise OptionError(f"{name} has a table [{unknown[0]}]; there are only {', '.join(kinds)}.")
+    return Recipe(**{key: _section(kinds[key], values, f"[{key}] of {name}") for key, values in tables.items()})
+
+
+def _section(kind: type[Section], values: Any, where: str) -> Section:
+    if not isinstance(values, dict):
+        raise OptionError(f"{where} is not a table.")
+    defaults = kind()
+    known = {one.name: getattr(defaults, one.name) for one in fields(kind)}  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise OptionError(f"{where} has no setting {key}.")
+        given[key] = _like(known[key], value, f"{key} in {where}")
+    return kind(**given)
+
+
+def _like(default: Any, value: Any, where: str) -> Any:
+    """The value as its default's type; integers are fine where a fraction is expected."""
+    if isinstance(default, tuple) and isinstance(value, list):
+        return tuple(value)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(default):
+        raise OptionError(f"{where} should be a {type(default).__name__}, not {value!r}.")
+    return value

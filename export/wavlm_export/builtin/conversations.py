@@ -1,0 +1,183 @@
+"""People and noise in, simulated conversations out: samples, who speaks when, and who they are.
+
+The n-th conversation of a seed is always the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wavlm_export.builtin.config import HOP, LABELS
+from wavlm_export.builtin.noise import noise
+from wavlm_export.builtin.rooms import companded, convolve, room, telephone, tilt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from wavlm_export.builtin.config import Simulation
+    from wavlm_export.builtin.voices import Cast
+
+TAIL = 80
+"""Samples after the last hop, so that the last frame has its whole receptive field of 400."""
+EDGE = 160
+"""Samples over which a turn fades in and out."""
+FAR = 0.35
+"""How often a reverberant conversation is heard by a distant microphone."""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """One window of simulated audio and all that is known about it."""
+
+    samples: NDArray[np.float32]
+    """``[320 * frames + 80]``, within -1 and 1."""
+    activity: NDArray[np.float32]
+    """``[frames, 3]``, 1 where the speaker of that column talks."""
+    counted: NDArray[np.float32]
+    """``[frames]``, 0 where a fourth speaker talks, for whom there is no column."""
+    people: NDArray[np.int64]
+    """``[3]``, the person of each column, -1 for an empty one."""
+
+
+class Conversations:
+    """Conversation ``n`` of a seed, drawn from a cast."""
+
+    def __init__(self, cast: Cast, settings: Simulation, seed: int, noises: Sequence[NDArray[np.int16]] = ()) -> None:
+        self.cast, self.settings, self.seed, self.noises = cast, settings, seed, noises
+        self.frames = round(settings.seconds * 50)
+
+    def __getitem__(self, number: int) -> Conversation:
+        """The conversation of that number: the same on every machine and in any order."""
+        random = np.random.default_rng([self.seed, number])
+        settings = self.settings
+        count = int(random.choice(len(settings.speakers), p=settings.speakers))
+        people = self.cast.draw(count, random)
+        turns = self._turns(len(people), random)
+        tracks, speech = self._tracks(people, turns, random)
+        samples = self._heard(np.asarray(tracks.sum(axis=0)), random)
+        # The columns go to those who speak most, in order of their first word.
+        amount = speech.sum(axis=0)
+        kept = [one for one in np.argsort(-amount, kind="stable")[:LABELS] if amount[one]]
+        kept.sort(key=lambda one: int(np.argmax(speech[:, one])))
+        activity, names = np.zeros((self.frames, LABELS), dtype=np.float32), np.full(LABELS, -1, dtype=np.int64)
+        for column, one in enumerate(kept):
+            activity[:, column], names[column] = speech[:, one], people[one]
+        others = np.delete(speech, kept, axis=1)
+        counted = np.where(others.any(axis=1), np.float32(0), np.float32(1))
+        return Conversation(samples, activity, counted, names)
+
+    def _turns(self, count: int, random: np.random.Generator) -> NDArray[np.bool_]:
+        """``[frames, count]``: who may speak when."""
+        turns = np.zeros((self.frames, count), dtype=bool)
+        if count == 1:
+            _alone(turns, random)
+        elif count and random.random() < self.settings.full_overlap:
+            _at_once(turns, random)
+        elif count:
+            _in_turn(turns, random)
+        return turns
+
+    def _tracks(
+        self, people: list[int], turns: NDArray[np.bool_], random: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Everybody's samples ``[people, n]`` at their own loudness and distance, and speech ``[frames, people]``."""
+        tracks = np.zeros((len(people), self.frames * HOP), dtype=np.float32)
+        speech = np.zeros((self.frames, len(people)), dtype=bool)
+        reverberant, far = random.random() < self.settings.reverberation, random.random() < FAR
+        for one, person in enumerate(people):
+            samples, talking = self.cast.speak(person, self.frames, random)
+            samples = samples * _faded(turns[:, one])
+            if reverberant:
+                samples = convolve(samples, room(random, far=far))
+            tracks[one] = samples * np.float32(_gain(self.settings.speaker_gain_db, random))
+            speech[:, one] = talking & turns[:, one]
+        return tracks, speech
+
+    def _heard(self, clean: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+        """The sum of the speakers as a recording has it: with noise, through a channel, at some level."""
+        settings = self.settings
+        level = float(np.sqrt(np.mean(clean * clean)))
+        silent = level == 0.0
+        if silent:
+            level = 10 ** random.uniform(-4, -1.2)
+        samples = clean
+        if random.random() < settings.noise:
+            below = 10 ** (-random.uniform(*settings.noise_below_db) / 20)
+            samples = samples + np.float32(level * below) * noise(len(samples), self.cast, self.noises, random)
+        if random.random() < settings.telephone:
+            samples = telephone(samples)
+        elif random.random() < 0.4:
+            samples = tilt(samples, random)
+        samples = samples * np.float32(_gain(settings.window_gain_db, random))
+        if random.random() < settings.codec:
+            samples = companded(samples, random)
+        if random.random() < 0.05:
+            samples = np.clip(samples, -0.3, 0.3)
+        # Never digital silence: a model that normalises over time would divide by nothing.
+        samples = samples + np.float32(10 ** random.uniform(-6, -4)) * random.standard_normal(len(samples), dtype=np.float32)
+        heard: NDArray[np.float32] = np.clip(np.concatenate((samples, np.zeros(TAIL, dtype=np.float32))), -1, 1).astype(np.float32)
+        return heard
+
+
+def _gain(decibels: tuple[float, float], random: np.random.Generator) -> float:
+    return float(10 ** (random.uniform(*decibels) / 20))
+
+
+def _faded(turns: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Turns ``[frames]`` as a gain ``[320 * frames]`` without steps, which would click: ramps in a turn's first and last 10 ms."""
+    gain = np.repeat(turns.astype(np.float32), HOP)
+    ramp = (np.arange(EDGE, dtype=np.float32) + 1) / EDGE
+    edges = np.diff(turns.astype(np.int8))
+    for first in np.flatnonzero(edges == 1) + 1:
+        gain[first * HOP : first * HOP + EDGE] *= ramp
+    for stop in np.flatnonzero(edges == -1) + 1:
+        gain[stop * HOP - EDGE : stop * HOP] *= ramp[::-1]
+    return gain
+
+
+def _alone(turns: NDArray[np.bool_], random: np.random.Generator) -> None:
+    """One person: all the time, with a pause, or only for a moment."""
+    frames, kind = len(turns), random.random()
+    first, stop = sorted(int(edge) for edge in random.integers(0, frames + 1, 2))
+    if kind < 0.45:
+        turns[:] = True
+    elif kind < 0.7:
+        turns[:] = True
+        turns[first:stop] = False
+    else:
+        turns[first : max(stop, first + 15)] = True
+
+
+def _at_once(turns: NDArray[np.bool_], random: np.random.Generator) -> None:
+    """Everybody talks for most of the window, without regard for the others."""
+    frames, count = turns.shape
+    for one in range(count):
+        first = int(random.integers(0, int(frames * 0.6))) if one else 0
+        stop = int(random.integers(int(frames * 0.4), frames + 1))
+        turns[first : max(first + 40, stop), one] = True
+
+
+def _in_turn(turns: NDArray[np.bool_], random: np.random.Generator) -> None:
+    """Turns of about two seconds, pauses, interruptions and words in between; the share of overlap differs from one to the next."""
+    frames, count = turns.shape
+    at, speaker, overlap = int(random.integers(-100, 20)), int(random.integers(count)), float(random.choice([0.0, 0.2, 0.45]))
+    while at < frames:
+        length = int(np.clip(random.gamma(1.6, 70.0), 15, 400))
+        turns[max(at, 0) : max(at + length, 0), speaker] = True
+        at += length
+        if random.random() < overlap:
+            at -= int(random.exponential(40.0))
+        elif random.random() < 0.2:
+            at += int(random.exponential(100.0))
+        else:
+            at += int(abs(random.normal(0, 15.0)))
+        if random.random() < 0.85:
+            speaker = int(random.choice([one for one in range(count) if one != speaker]))
+        if random.random() < overlap:
+            begin = max(at - int(random.integers(10, 60)), 0)
+            turns[begin : max(at, 0), int(random.integers(count))] = True

@@ -1,0 +1,80 @@
+"""Answers and truth in, losses out: permutation-invariant activity, the voice at each frame, log-mel energies."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from wavlm_export.builtin.config import HOP, LABELS, RATE
+
+PERMUTATIONS = tuple(itertools.permutations(range(LABELS)))
+MELS, FFT, FIELD = 40, 512, 400
+IGNORED = -100
+SCALE, MARGIN = 30.0, 0.2
+"""Of the margin softmax, the paper's scale and a lower margin than its 0.35: there are few voices."""
+
+
+def activity_loss(logits: torch.Tensor, activity: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """The binary cross-entropy per frame and column, with the best order of the columns in each window (Fujita et al. 2019, 1909.05952).
+
+    ``logits`` and ``activity`` ``[batch, frames, 3]``, ``counted`` ``[batch, frames]`` the weight of each frame.
+    """
+    logits, weight = logits.float(), counted / counted.sum(dim=1, keepdim=True).clamp(min=1.0)
+    weighted, silent = activity * weight[..., None], (1 - activity) * weight[..., None]
+    # cost[b, i, j]: output i as speaker j
+    cost = -functional.logsigmoid(logits).transpose(1, 2) @ weighted - functional.logsigmoid(-logits).transpose(1, 2) @ silent
+    orders = torch.stack([sum((cost[:, i, j] for i, j in enumerate(order)), cost.new_zeros(len(cost))) for order in PERMUTATIONS], dim=1)
+    return orders.min(dim=1).values.mean() / LABELS
+
+
+def voice_target(activity: torch.Tensor, people: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """``[batch, frames]``: the person where exactly one speaks, else -100."""
+    alone = (activity.sum(dim=-1) == 1) & (counted > 0)
+    return torch.where(alone, torch.gather(people, 1, activity.argmax(dim=-1)), torch.full_like(people[:, :1], IGNORED))
+
+
+def voice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of ``[batch, frames, people]`` at the frames with a target; 0 if there is none."""
+    total = functional.cross_entropy(logits.float().flatten(0, -2), target.flatten(), ignore_index=IGNORED, reduction="sum")
+    return total / (target != IGNORED).sum().clamp(min=1)
+
+
+def margin_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
+    """Additive margin softmax (Wang et al. 2018, 1801.05599) of ``[n, width]`` against centres ``[people, width]``; 0 for ``n = 0``."""
+    if not len(people):
+        return embeddings.sum() * 0.0
+    cosine = functional.normalize(embeddings.float(), dim=1) @ functional.normalize(centres.float(), dim=1).T
+    return functional.cross_entropy(SCALE * (cosine - MARGIN * functional.one_hot(people, len(centres))), people)
+
+
+class LogMel(torch.nn.Module):
+    """Samples ``[batch, n]`` in, log-mel energies ``[batch, frames, 40]`` out, less their mean over the window, divided by 3."""
+
+    window: torch.Tensor
+    filters: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        hertz = np.linspace(0, RATE / 2, FFT // 2 + 1)
+        mel_edges = np.linspace(2595 * np.log10(1 + 60 / 700), 2595 * np.log10(1 + 7800 / 700), MELS + 2)
+        edges = 700 * (10 ** (mel_edges / 2595) - 1)
+        low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+        filters = np.clip(np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)), 0, None).T
+        self.register_buffer("window", torch.hann_window(FIELD), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(filters.astype(np.float32)), persistent=False)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """The energies, in float32."""
+        frames = samples.float().unfold(1, FIELD, HOP) * self.window
+        power = torch.fft.rfft(frames, FFT).abs().square() @ self.filters
+        energies = (power + 1e-7).log()
+        centred: torch.Tensor = (energies - energies.mean(dim=1, keepdim=True)) / 3.0
+        return centred
+
+
+def mel_loss(predicted: torch.Tensor, energies: torch.Tensor) -> torch.Tensor:
+    """Mean square over ``[batch, frames, 40]``."""
+    return (predicted.float() - energies[:, : predicted.shape[1]]).square().mean()

@@ -1,0 +1,171 @@
+"""The small WavLM: activity of three local speakers and a voice embedding on one backbone, saved as transformers' own classes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from types import MethodType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import WavLMConfig, WavLMForAudioFrameClassification, WavLMForXVector
+
+from wavlm_export.builtin.config import LABELS
+from wavlm_export.builtin.losses import MELS
+
+if TYPE_CHECKING:
+    from wavlm_export.builtin.config import Model
+
+PREPROCESSOR = {
+    "do_normalize": False,
+    "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+    "feature_size": 1,
+    "padding_side": "right",
+    "padding_value": 0.0,
+    "return_attention_mask": True,
+    "sampling_rate": 16000,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the student says about a batch of windows."""
+
+    activity: torch.Tensor
+    """Logits ``[batch, frames, 3]``."""
+    voices: torch.Tensor
+    """Logits ``[batch, frames, people]``."""
+    mels: torch.Tensor
+    """``[batch, frames, 40]``, from the convolution stack alone."""
+    frames: torch.Tensor
+    """``[batch, frames', tdnn]``, what the voice head pools; fewer frames by its context."""
+
+
+def wavlm_config(sizes: Model, people: int = 2) -> WavLMConfig:
+    """The architecture: WavLM's kernels and strides, group norm in the first convolution, no dropout (a small model underfits)."""
+    return WavLMConfig(
+        hidden_size=sizes.hidden,
+        num_hidden_layers=sizes.layers,
+        num_attention_heads=sizes.heads,
+        intermediate_size=4 * sizes.hidden,
+        conv_dim=sizes.conv_dim,
+        num_conv_pos_embeddings=64,
+        num_conv_pos_embedding_groups=8,
+        num_buckets=128,
+        max_bucket_distance=400,
+        use_weighted_layer_sum=True,
+        num_labels=max(people, 2),
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        feat_proj_dropout=0.0,
+        final_dropout=0.0,
+        layerdrop=0.0,
+        mask_time_prob=0.0,
+        apply_spec_augment=False,
+        feat_extract_norm="group",
+        do_stable_layer_norm=False,
+        tdnn_dim=sizes.tdnn,
+        xvector_output_dim=sizes.embedding,
+    )
+
+
+class Student(torch.nn.Module):
+    """Two of transformers' models that share one backbone, and the helper heads that only training uses."""
+
+    def __init__(self, sizes: Model, people: int) -> None:
+        super().__init__()
+        config = wavlm_config(sizes)
+        config.num_labels = LABELS
+        config.id2label = {label: f"SPEAKER_{label}" for label in range(LABELS)}
+        config.label2id = {name: label for label, name in config.id2label.items()}
+        self.sd = WavLMForAudioFrameClassification(config)
+        self.sv = WavLMForXVector(wavlm_config(sizes, people))
+        self.sv.wavlm = self.sd.wavlm
+        self.voices = torch.nn.Linear(sizes.hidden, people)
+        self.mels = torch.nn.Linear(sizes.conv_dim[-1], MELS)
+        # Centres of the margin softmax, one per person: the x-vector class's own objective, kept with its scale and margin in losses.py.
+        self.centres = torch.nn.Parameter(0.1 * torch.randn(people, sizes.embedding))
+        for layer in self.sd.wavlm.encoder.layers:
+            layer.attention.forward = MethodType(_attention, layer.attention)
+
+    def forward(self, samples: torch.Tensor) -> Answer:
+        """All heads for ``[batch, n]``."""
+        backbone = self.sd.wavlm
+        features = backbone.feature_extractor(samples).transpose(1, 2)
+        hidden, _ = backbone.feature_projection(features)
+        states = backbone.encoder(hidden, output_hidden_states=True, return_dict=True).hidden_states
+        stacked = torch.stack(states, dim=1)
+        voice = self.sv.projector(_mixed(stacked, self.sv.layer_weights))
+        for layer in self.sv.tdnn:
+            voice = layer(voice)
+        activity = self.sd.classifier(_mixed(stacked, self.sd.layer_weights))
+        return Answer(activity, self.voices(states[-2]), self.mels(features), voice)
+
+    def embeddings(self, frames: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Embeddings ``[n, width]`` of weighted frames ``[n, frames', tdnn]``; with equal weights those of ``WavLMForXVector``."""
+        share = (weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-6))[..., None]
+        wide = frames.float()
+        mean = (wide * share).sum(dim=1)
+        variance = ((wide - mean[:, None]).square() * share).sum(dim=1)
+        features: torch.Tensor = self.sv.feature_extractor(torch.cat((mean, (variance + 1e-6).sqrt()), dim=1))
+        return features
+
+
+def start_from(student: Student, folder: str | Path) -> None:
+    """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it."""
+    source = Path(folder)
+    student.sd.load_state_dict(WavLMForAudioFrameClassification.from_pretrained(source).state_dict())
+    beside = source.parent / "sv"
+    if beside.is_dir() and beside != source:
+        trained = WavLMForXVector.from_pretrained(beside).state_dict()
+        own = student.sv.state_dict()
+        student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
+
+
+def save(student: Student, folder: str | Path) -> None:
+    """Write ``sd`` and ``sv`` as Hugging Face folders of float32 safetensors, each aside and then renamed."""
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    for name, model in (("sd", student.sd), ("sv", student.sv)):
+        aside, old = root / f"{name}.part", root / f"{name}.old"
+        for leftover in (aside, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        model.save_pretrained(aside)
+        (aside / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n", encoding="utf-8")
+        if (root / name).exists():
+            (root / name).replace(old)
+        aside.replace(root / name)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _mixed(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """The weighted sum of layers ``[batch, layers, frames, width]``."""
+    return (states * torch.softmax(weights, dim=-1).to(states.dtype).view(1, -1, 1, 1)).sum(dim=1)
+
+
+def _attention(  # the signature is WavLMAttention's
+    self: Any,
+    hidden_states: torch.Tensor,
+    attention_mask: torch.Tensor | None = None,  # noqa: ARG001 - windows of a batch are equally long
+    position_bias: torch.Tensor | None = None,
+    output_attentions: bool = False,  # noqa: ARG001 - never asked for here
+    index: int = 0,  # noqa: ARG001
+) -> tuple[torch.Tensor, None, torch.Tensor]:
+    """WavLM's gated relative attention in plain products, which the compiler understands (transformers calls a fused one)."""
+    batch, frames, width = hidden_states.shape
+    if position_bias is None:
+        position_bias = self.compute_bias(frames, frames)[None]
+    heads = hidden_states.view(batch, frames, self.num_heads, self.head_dim).transpose(1, 2)
+    gates = torch.sigmoid(self.gru_rel_pos_linear(heads).view(batch, self.num_heads, frames, 2, 4).sum(-1))
+    first, second = gates.chunk(2, dim=-1)
+    gate = first * (second * self.gru_rel_pos_const - 1.0) + 2.0
+    query, key, value = (
+        part(hidden_states).view(batch, frames, self.num_heads, self.head_dim).transpose(1, 2)
+        for part in (self.q_proj, self.k_proj, self.v_proj)
+    )
+    weights = torch.softmax(query * self.scaling @ key.transpose(-1, -2) + gate * position_bias, dim=-1)
+    mixed = (weights.to(value.dtype) @ value).transpose(1, 2).reshape(batch, frames, width)
+    return self.out_proj(mixed), None, position_bias

@@ -1,0 +1,264 @@
+"""A recipe in, a trained student out: resumable at any time, the same whether it was interrupted or not, on a CPU or a GPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin import losses, model, prepare, voices
+from wavlm_export.builtin.conversations import Conversations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wavlm_export.builtin.config import Recipe, Training
+
+STATE, LOG, CURVE, CHECKPOINT = "state.pt", "log.jsonl", "curve.png", "checkpoint"
+VALIDATION = 48
+"""Windows of unseen voices that the activity loss is measured on."""
+LEAST_SOLO = 50
+"""Frames that a speaker must be alone in a window for the voice head to learn from it."""
+
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""Samples ``[batch, n]``, activity ``[batch, frames, 3]``, counted ``[batch, frames]``, people ``[batch, 3]``."""
+
+
+class Windows(Dataset[tuple[Any, ...]]):
+    """Conversations as tensors, by number."""
+
+    def __init__(self, conversations: Conversations) -> None:
+        self._conversations = conversations
+
+    def __getitem__(self, number: int) -> tuple[Any, ...]:
+        """Conversation ``number``."""
+        one = self._conversations[number]
+        return one.samples, one.activity, one.counted, one.people
+
+
+class From(Sampler[list[int]]):
+    """The numbers of the batches from one step to another."""
+
+    def __init__(self, step: int, steps: int, batch: int) -> None:
+        self._step, self._steps, self._batch = step, steps, batch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The numbers of each batch: step ``s`` always has the same."""
+        for step in range(self._step, self._steps):
+            yield list(range(step * self._batch, (step + 1) * self._batch))
+
+
+class Trainer:
+    """A student, its optimiser and the step it has come to."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.settings = recipe, recipe.training
+        best = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(best if self.settings.device == "auto" else self.settings.device)
+        self.folder = Path(self.settings.folder)
+        every = voices.load(recipe.data.packed)
+        noise = prepare.noises(recipe.data.noises)
+        cast = voices.Cast([one for one in every if one.name not in recipe.data.unseen], recipe.simulation.speeds)
+        self.conversations = Conversations(cast, recipe.simulation, self.settings.seed, noise)
+        held = [one for one in every if one.name in recipe.data.unseen]
+        self._held = Conversations(voices.Cast(held, (1.0,)), recipe.simulation, self.settings.seed + 1, noise) if held else None
+        torch.manual_seed(self.settings.seed)
+        self.student = model.Student(recipe.model, len(cast))
+        if self.settings.start:
+            model.start_from(self.student, self.settings.start)
+        self.student.to(self.device)
+        self.energies = losses.LogMel().to(self.device)
+        matrices = [value for value in self.student.parameters() if value.ndim > 1]
+        others = [value for value in self.student.parameters() if value.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": self.settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=self.settings.peak_rate,
+            betas=(0.9, 0.98),
+        )
+        self.step = 0
+        self._answer = torch.compile(self.student) if self.settings.compile else self.student
+        if (self.folder / STATE).exists():
+            self._resume()
+
+    def _resume(self) -> None:
+        state = torch.load(self.folder / STATE, map_location=self.device, weights_only=True)
+        if state["people"] != len(self.conversations.cast):
+            raise OptionError(
+                f"{self.folder / STATE} was trained on other voices: choose another training.folder, started from its checkpoint."
+            )
+        self.student.load_state_dict(state["student"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+    def save(self) -> None:
+        """Write the state aside, then rename it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        aside = self.folder / (STATE + ".part")
+        state = {
+            "student": self.student.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+            "people": len(self.conversations.cast),
+        }
+        torch.save(state, aside)
+        aside.replace(self.folder / STATE)
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches that are left, simulated by other processes while the student learns."""
+        workers = self.settings.workers
+        loader = DataLoader(
+            Windows(self.conversations),
+            batch_sampler=From(self.step, self.settings.steps, self.settings.batch),
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            # A forked process shares the packed voices; a spawned one would be sent all of them.
+            multiprocessing_context="fork" if workers and hasattr(os, "fork") else None,
+        )
+        yield from loader
+
+    def learn(self, batch: Batch) -> dict[str, float]:
+        """One step; the losses."""
+        samples, activity, counted, people = (part.to(self.device, non_blocking=True) for part in batch)
+        rate = learning_rate(self.step, self.settings)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.device.type, torch.bfloat16):
+            answer = self._answer(samples)
+        frames = answer.activity.shape[1]
+        activity, counted = activity[:, :frames], counted[:, :frames]
+        target = losses.voice_target(activity, people, counted)
+        parts = {
+            "activity": losses.activity_loss(answer.activity, activity, counted),
+            "voice": losses.voice_loss(answer.voices, target),
+            "embedding": self._embedding_loss(answer.frames, target, people),
+            "mel": losses.mel_loss(answer.mels, self.energies(samples)),
+        }
+        settings = self.settings
+        weights = {"activity": 1.0, "voice": settings.voice_weight, "embedding": settings.embedding_weight, "mel": settings.mel_weight}
+        loss = sum((weights[name] * value for name, value in parts.items()), torch.zeros((), device=self.device))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.student.parameters(), settings.clip)
+        self.optimiser.step()
+        self.step += 1
+        values = {name: float(value.detach()) for name, value in parts.items()}
+        if not math.isfinite(values["activity"]):
+            raise OptionError(f"The loss is not finite at step {self.step}: lower training.peak_rate and resume.")
+        return values
+
+    def _embedding_loss(self, frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
+        """Names the voice of every speaker who is alone for a second, by the voice head pooled over just those frames."""
+        margin = (target.shape[1] - frames.shape[1]) // 2
+        inner = target[:, margin : margin + frames.shape[1]]
+        alone = (inner[:, None, :] == people[:, :, None]) & (people[:, :, None] >= 0)
+        window, column = torch.nonzero(alone.sum(dim=2) >= LEAST_SOLO, as_tuple=True)
+        embeddings = self.student.embeddings(frames[window], alone[window, column].float())
+        return losses.margin_loss(embeddings, self.student.centres, people[window, column])
+
+    def validate(self) -> float | None:
+        """The activity loss on fixed conversations of unseen voices; None without such voices."""
+        if self._held is None:
+            return None
+        total = 0.0
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
+            for number in range(VALIDATION):
+                one = self._held[number]
+                parts = (one.samples, one.activity, one.counted)
+                samples, activity, counted = (torch.from_numpy(part)[None].to(self.device) for part in parts)
+                logits = self.student(samples).activity
+                total += float(losses.activity_loss(logits, activity[:, : logits.shape[1]], counted[:, : logits.shape[1]]))
+        return total / VALIDATION
+
+
+def learning_rate(step: int, settings: Training) -> float:
+    """A straight rise, a plateau, and a straight fall to a fiftieth at the end."""
+    fall = min(1.0, (1 - step / settings.steps) / max(1e-9, 1 - settings.decay_from))
+    return settings.peak_rate * min(1.0, (step + 1) / settings.warmup) * max(0.02, fall)
+
+
+def train(recipe: Recipe, report: Callable[[str], None] = lambda _: None) -> Path:
+    """Train until ``training.steps``, from where the folder's state is; the folder of the checkpoints ``sd`` and ``sv``.
+
+    SIGTERM and SIGINT save the state and end the run.
+    """
+    torch.set_num_threads(recipe.training.threads)
+    trainer = Trainer(recipe)
+    settings = recipe.training
+    trainer.folder.mkdir(parents=True, exist_ok=True)
+    (trainer.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2), encoding="utf-8")
+    report(f"{sum(value.numel() for value in trainer.student.sd.parameters()) / 1e6:.2f} million parameters, step {trainer.step}")
+    asked: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: asked.append(number)) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        _loop(trainer, asked, report)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    trainer.save()
+    model.save(trainer.student, trainer.folder / CHECKPOINT)
+    curve(trainer.folder)
+    report(f"step {trainer.step} of {settings.steps}: {trainer.folder / CHECKPOINT}")
+    return trainer.folder / CHECKPOINT
+
+
+def _loop(trainer: Trainer, asked: list[int], report: Callable[[str], None]) -> None:
+    """Steps, log lines and saved states until the end or until asked to end."""
+    settings, seconds = trainer.settings, trainer.recipe.simulation.seconds
+    recent: list[dict[str, float]] = []
+    saved = logged = time.monotonic()
+    for batch in trainer.batches():
+        recent.append(trainer.learn(batch))
+        if trainer.step % settings.log_every == 0:
+            now = time.monotonic()
+            line: dict[str, Any] = {name: round(float(np.mean([one[name] for one in recent])), 4) for name in recent[0]}
+            line |= {
+                "step": trainer.step,
+                "hours": round(trainer.step * settings.batch * seconds / 3600, 2),
+                "audio_per_second": round(len(recent) * settings.batch * seconds / (now - logged), 1),
+                "rate": learning_rate(trainer.step, settings),
+                "time": round(time.time()),
+            }
+            if trainer.step % settings.validate_every == 0:
+                line["unseen"] = trainer.validate()
+            with (trainer.folder / LOG).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            report(json.dumps(line))
+            recent, logged = [], time.monotonic()
+        if time.monotonic() - saved > settings.save_seconds:
+            trainer.save()
+            model.save(trainer.student, trainer.folder / CHECKPOINT)
+            saved = time.monotonic()
+        if asked:
+            return
+
+
+def curve(folder: Path) -> None:
+    """Draw the log's activity loss over the hours heard, if matplotlib is there."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        return
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    log = folder / LOG
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    figure, axes = plt.subplots(figsize=(8, 4))
+    for name, key in (("voices of the training", "activity"), ("unseen voices", "unseen")):
+        points = [(line["hours"], line[key]) for line in lines if line.get(key) is not None]
+        axes.plot([hours for hours, _ in points], [loss for _, loss in points], label=name)
+    axes.set_xlabel("hours of simulated audio")
+    axes.set_ylabel("activity loss per frame and label")
+    axes.legend()
+    figure.savefig(folder / CURVE, dpi=120)
+    plt.close(figure)

@@ -1,0 +1,101 @@
+"""The packed clips of every voice, as :mod:`prepare` wrote them, and pieces of them as other people by speed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soxr
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin.config import HOP, RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+INDEX = "voices.json"
+LONG_CLIP, LEAST_PIECE = 150, 100
+"""Frames: a clip longer than the one may be entered in its middle, so that at least the other are left."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One person's clips, one after the other."""
+
+    name: str
+    samples: NDArray[np.int16]
+    """``[n]`` at 16 kHz, memory-mapped; speech has an RMS of 0.08."""
+    speech: NDArray[np.bool_]
+    """``[n / 320]``, whether the frame is speech."""
+    clips: tuple[tuple[int, int], ...]
+    """First frame and number of frames of every clip."""
+
+    @property
+    def seconds(self) -> float:
+        """Audio in all."""
+        return len(self.samples) / RATE
+
+
+def load(folder: str | Path) -> list[Voice]:
+    """All voices of a pack, in order of their names. Raises :class:`OptionError` if there is none."""
+    root = Path(folder)
+    try:
+        index = json.loads((root / INDEX).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"There are no packed voices in {root}: run prepare first.") from error
+    return [
+        Voice(
+            name=entry["name"],
+            samples=np.load(root / f"{entry['name']}.npy", mmap_mode="r"),
+            speech=np.load(root / f"{entry['name']}.speech.npy"),
+            clips=tuple((first, count) for first, count in entry["clips"]),
+        )
+        for entry in index["voices"]
+    ]
+
+
+class Cast:
+    """The people that conversations are made of: every voice at every speed is one."""
+
+    def __init__(self, voices: Sequence[Voice], speeds: Sequence[float]) -> None:
+        if not voices:
+            raise OptionError("No voice is left to simulate conversations with: look at data.unseen and data.least_seconds.")
+        self.voices, self.speeds = list(voices), tuple(speeds)
+        # Long voices more often, but not in proportion, so that the short ones are heard.
+        weight = np.sqrt([voice.seconds for voice in voices])
+        self._weight = weight / weight.sum()
+
+    def __len__(self) -> int:
+        """Number of people: voices times speeds."""
+        return len(self.voices) * len(self.speeds)
+
+    def draw(self, count: int, random: np.random.Generator) -> list[int]:
+        """``count`` people with different voices, or fewer if there are not as many voices; the number of each, below ``len(self)``."""
+        count = min(count, len(self.voices))
+        chosen = random.choice(len(self.voices), count, replace=False, p=self._weight)
+        return [int(voice) * len(self.speeds) + int(random.integers(len(self.speeds))) for voice in chosen]
+
+    def speak(self, person: int, frames: int, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """``frames`` frames of one person, clips in random order with short pauses: samples ``[320 * frames]``, speech ``[frames]``."""
+        voice, speed = self.voices[person // len(self.speeds)], self.speeds[person % len(self.speeds)]
+        needed = int(np.ceil(frames * speed)) + 2
+        samples, speech = np.zeros(needed * HOP, dtype=np.float32), np.zeros(needed, dtype=bool)
+        at = 0
+        while at < needed:
+            first, count = voice.clips[random.integers(len(voice.clips))]
+            skip = int(random.integers(count - LEAST_PIECE)) if count > LONG_CLIP and random.random() < 0.5 else 0
+            take = min(count - skip, needed - at)
+            begin = first + skip
+            samples[at * HOP : (at + take) * HOP] = voice.samples[begin * HOP : (begin + take) * HOP]
+            speech[at : at + take] = voice.speech[begin : begin + take]
+            at += take + int(random.exponential(6))
+        samples /= 32768.0
+        if speed != 1.0:
+            samples = soxr.resample(samples, RATE * speed, RATE, quality="LQ")
+            speech = speech[np.minimum((np.arange(frames) * speed + speed / 2).astype(np.int64), needed - 1)]
+        return samples[: frames * HOP], speech[:frames]

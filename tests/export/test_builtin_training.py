@@ -1,0 +1,187 @@
+"""Training a tiny student: losses, resuming, checkpoints that transformers reads, and scoring."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("torch")
+
+import torch
+from transformers import WavLMForAudioFrameClassification, WavLMForXVector
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin import config, evaluation, losses, model, training
+from wavlm_export.builtin.__main__ import main
+from wavlm_export.builtin.prepare import prepare
+
+SIZES = config.Model(conv_dim=(8, 8, 8, 8, 8, 8, 16), hidden=32, layers=2, heads=2, tdnn=(16, 16, 16, 16, 32), embedding=16)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> config.Recipe:
+    root = tmp_path_factory.mktemp("training")
+    random = np.random.default_rng(0)
+    for number in range(4):
+        folder = root / "single" / f"voice{number}"
+        folder.mkdir(parents=True)
+        time = np.arange(3 * config.RATE) / config.RATE
+        buzz = 0.1 * np.sign(np.sin(2 * np.pi * (90 + 60 * number) * time)) * (np.sin(2 * np.pi * time) > -0.7)
+        soundfile.write(folder / "0.flac", buzz + 1e-4 * random.standard_normal(len(time)), config.RATE)
+    data = config.Data(single=str(root / "single"), packed=str(root / "packed"), unseen=("voice3",), least_seconds=1.0)
+    prepare(data)
+    return config.Recipe(
+        data=data,
+        simulation=config.Simulation(seconds=1.5, speeds=(1.0,)),
+        model=SIZES,
+        training=config.Training(
+            folder=str(root / "run"), steps=10, batch=4, warmup=1, peak_rate=3e-3, workers=0, log_every=5, compile=False, threads=1
+        ),
+    )
+
+
+def moved(recipe: config.Recipe, folder: Path, **settings: Any) -> config.Recipe:
+    return replace(recipe, training=replace(recipe.training, folder=str(folder), **settings))
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return dict(torch.load(folder / training.STATE, weights_only=True)["student"])
+
+
+def test_the_activity_loss_is_the_best_of_all_orders() -> None:
+    random = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(5, 40, 3, generator=random)
+    activity = (torch.rand(5, 40, 3, generator=random) > 0.6).float()
+    counted = (torch.rand(5, 40, generator=random) > 0.2).float()
+    found = losses.activity_loss(logits, activity, counted)
+    best = []
+    for window in range(5):
+        frames = counted[window] > 0
+        every = [
+            torch.nn.functional.binary_cross_entropy_with_logits(logits[window][frames], activity[window][frames][:, list(order)])
+            for order in itertools.permutations(range(3))
+        ]
+        best.append(min(every))
+    assert found.item() == pytest.approx(torch.stack(best).mean().item(), rel=1e-5)
+    assert losses.activity_loss(logits[..., [2, 0, 1]], activity, counted).item() == pytest.approx(found.item(), rel=1e-6)
+
+
+def test_voices_are_named_only_where_one_person_speaks() -> None:
+    activity = torch.tensor([[[0, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0]]]).float()
+    counted = torch.tensor([[1.0, 1, 1, 1, 0]])
+    target = losses.voice_target(activity, torch.tensor([[7, 4, -1]]), counted)
+    assert target.tolist() == [[-100, 4, -100, 7, -100]]
+    assert losses.voice_loss(torch.zeros(1, 5, 10), torch.full((1, 5), -100)).item() == 0.0
+    assert losses.voice_loss(torch.zeros(1, 5, 10), target).item() == pytest.approx(np.log(10))
+
+
+def test_ten_steps_on_one_batch_lower_the_loss(recipe: config.Recipe, tmp_path: Path) -> None:
+    trainer = training.Trainer(moved(recipe, tmp_path))
+    batch = next(trainer.batches())
+    every = [trainer.learn(batch)["activity"] for _ in range(10)]
+    assert every[-1] < 0.9 * every[0]
+
+
+def test_a_run_that_was_interrupted_ends_like_one_that_was_not(recipe: config.Recipe, tmp_path: Path) -> None:
+    training.train(moved(recipe, tmp_path / "whole"))
+    part = training.Trainer(moved(recipe, tmp_path / "parts"))
+    for batch in itertools.islice(part.batches(), 4):
+        part.learn(batch)
+    part.save()
+    training.train(moved(recipe, tmp_path / "parts"))
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+    lines = [json.loads(line) for line in (tmp_path / "whole" / training.LOG).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [5, 10]
+
+
+def test_other_voices_are_refused_when_a_run_is_resumed(recipe: config.Recipe, tmp_path: Path) -> None:
+    training.Trainer(moved(recipe, tmp_path)).save()
+    with pytest.raises(OptionError, match="other voices"):
+        training.Trainer(replace(moved(recipe, tmp_path), data=replace(recipe.data, unseen=("voice2", "voice3"))))
+
+
+def test_workers_give_the_same_batches_in_the_same_order(recipe: config.Recipe, tmp_path: Path) -> None:
+    alone, helped = (training.Trainer(moved(recipe, tmp_path, workers=workers, steps=3)) for workers in (0, 2))
+    for one, other in zip(alone.batches(), helped.batches(), strict=True):
+        assert all(torch.equal(left, right) for left, right in zip(one, other, strict=True))
+
+
+def test_the_saved_heads_are_transformers_own_and_share_a_backbone(recipe: config.Recipe, tmp_path: Path) -> None:
+    folder = training.train(moved(recipe, tmp_path, steps=2))
+    sd, sd_info = WavLMForAudioFrameClassification.from_pretrained(folder / "sd", output_loading_info=True)
+    sv, sv_info = WavLMForXVector.from_pretrained(folder / "sv", output_loading_info=True)
+    assert not sd_info["missing_keys"]
+    assert not sv_info["missing_keys"]
+    backbone = sv.wavlm.state_dict()
+    assert all(torch.equal(value, backbone[name]) for name, value in sd.wavlm.state_dict().items())
+    preprocessor = json.loads((folder / "sd" / "preprocessor_config.json").read_text())
+    assert preprocessor["do_normalize"] is False
+    trainer = training.Trainer(moved(recipe, tmp_path, steps=2))
+    samples = 0.1 * torch.randn(2, 32_080)
+    with torch.inference_mode():
+        answer = trainer.student.eval()(samples)
+        assert torch.allclose(answer.activity, sd.eval()(samples).logits, atol=1e-4)
+        pooled = trainer.student.embeddings(answer.frames, torch.ones(answer.frames.shape[:2]))
+        assert pooled.shape == (2, SIZES.embedding)
+        assert torch.allclose(pooled, sv.eval()(samples).embeddings, atol=1e-3)
+
+
+def test_a_run_can_start_from_a_saved_checkpoint(recipe: config.Recipe, tmp_path: Path) -> None:
+    folder = training.train(moved(recipe, tmp_path / "first", steps=2))
+    started = training.Trainer(moved(recipe, tmp_path / "second", start=str(folder / "sd"), seed=5))
+    first = weights(tmp_path / "first")
+    own = started.student.state_dict()
+    same = [name for name in own if name.startswith(("sd.", "sv.tdnn", "sv.projector", "sv.feature_extractor"))]
+    assert same
+    assert all(torch.equal(own[name], first[name]) for name in same)
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    settings = config.Training(steps=100, warmup=10, peak_rate=1.0, decay_from=0.6)
+    rates = [training.learning_rate(step, settings) for step in range(101)]
+    assert rates[4] == pytest.approx(0.5)
+    assert rates[10:60] == [1.0] * 50
+    assert rates[80] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.02)
+
+
+def test_evaluating_splits_the_error_and_scores_speech_alone(recipe: config.Recipe, tmp_path: Path, capsys: Any) -> None:
+    soundfile.write(tmp_path / "one.flac", np.zeros(5 * config.RATE), config.RATE)
+    (tmp_path / "one.rttm").write_text("SPEAKER one 1 1.000 2.000 <NA> <NA> a <NA> <NA>\nSPEAKER one 1 2.000 2.000 <NA> <NA> b <NA> <NA>\n")
+    student = model.Student(SIZES, 3)
+    with torch.no_grad():
+        student.sd.classifier.weight.zero_()
+        student.sd.classifier.bias.copy_(torch.tensor([9.0, -9.0, -9.0]))
+    model.save(student, tmp_path)
+    settings = replace(recipe, evaluation=config.Evaluation(sets=(str(tmp_path),), window_seconds=2.0, overlap_seconds=1.0))
+    found = evaluation.evaluate(settings, str(tmp_path / "sd"), lambda _: None)
+    speakers, speech = found[tmp_path.name]["speakers"], found[tmp_path.name]["speech"]
+    # One person all the time, for two who speak from 1 to 3 and from 2 to 4 s of 5.
+    assert (speakers["missed"], speakers["false_alarm"], speakers["confusion"]) == pytest.approx((1 / 4, 2 / 4, 1 / 4))
+    assert (speech["missed"], speech["false_alarm"]) == pytest.approx((0.0, 2 / 3))
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    with pytest.raises(OptionError, match="no recordings with RTTM"):
+        evaluation.score_set(student.sd, tmp_path / "sd", settings.evaluation, evaluation.Policy())
+
+
+def test_a_mistake_in_the_recipe_is_one_sentence(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "recipe.toml").write_text("[nothing]\n")
+    assert main(["train", "--config", str(tmp_path / "recipe.toml")]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
