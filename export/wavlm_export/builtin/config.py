@@ -45,9 +45,9 @@ class Simulation:
 
     seconds: float = 8.0
     """Length of a window."""
-    speakers: tuple[float, ...] = (0.08, 0.22, 0.42, 0.2, 0.08)
+    speakers: tuple[float, ...] = (0.08, 0.17, 0.45, 0.23, 0.07)
     """How often 0, 1, 2, 3 and 4 people speak. Frames in which the fourth of them talks have no label to give and do not count."""
-    full_overlap: float = 0.35
+    full_overlap: float = 0.45
     """How often people talk at once without regard for each other, as in LibriMix, instead of taking turns."""
     speeds: tuple[float, ...] = (1.0, 0.9, 1.1, 0.82, 1.2)
     """Each speed of each voice counts as another person."""
@@ -57,7 +57,7 @@ class Simulation:
     codec: float = 0.1
     speaker_gain_db: tuple[float, float] = (-9.0, 3.0)
     window_gain_db: tuple[float, float] = (-35.0, 6.0)
-    noise_below_db: tuple[float, float] = (0.0, 35.0)
+    noise_below_db: tuple[float, float] = (2.0, 40.0)
     """How far the noise lies below the speech."""
 
 
@@ -95,6 +95,8 @@ class Training:
     embedding_weight: float = 0.02
     """Weight of the x-vector head's loss."""
     mel_weight: float = 0.1
+    overlap_weight: float = 1.0
+    """How much more than others a frame counts in which two or more people speak; there are few, and they are missed most."""
     seed: int = 0
     save_seconds: float = 120.0
     """The state is saved this often: what a killed run loses."""

@@ -138,7 +138,9 @@ class Trainer:
         activity, counted = activity[:, :frames], counted[:, :frames]
         target = losses.voice_target(activity, people, counted)
         parts = {
-            "activity": losses.activity_loss(answer.activity, activity, counted),
+            "activity": losses.activity_loss(
+                answer.activity, activity, counted * (1 + self.settings.overlap_weight * (activity.sum(dim=-1) > 1))
+            ),
             "voice": losses.voice_loss(answer.voices, target),
             "embedding": self._embedding_loss(answer.frames, target, people),
             "mel": losses.mel_loss(answer.mels, self.energies(samples)),
