@@ -1,0 +1,210 @@
+"""Size, start and memory: what the package costs before and while it works.
+
+    python benchmarks/footprint.py DATA [--hours 2]
+
+The package is built and installed without extras into a fresh environment, as a user does it, and measured there: the size of the wheel, of
+the model file and of the environment; the time to import it; the time from the start of the command to the first turn of a 10 s file, as a
+ratio to 'python -c "import numpy, onnxruntime, soundfile"', which is the least that any such program can take; and peak memory for
+recordings of 1 minute, 10 minutes and --hours, made of the recordings of DATA/real and DATA/mix one after the other.
+
+Programs that are compared are started in turns; a start is measured when the files it reads are in the system's cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import venv
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import soundfile
+
+from measuring import described, gap, load, machine, run, spread
+from report import RESULTS, keep, megabytes, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RATE = 16_000
+LEAST_IMPORTS = "import numpy, onnxruntime, soundfile"
+START_SECONDS = 10
+
+
+def installed(scratch: Path) -> tuple[Path, dict[str, int]]:
+    """A fresh environment's python with the built wheel in it, and sizes in bytes."""
+    subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", scratch, REPOSITORY], check=True)
+    (wheel,) = scratch.glob("*.whl")
+    folder = scratch / "environment"
+    venv.create(folder, with_pip=True)
+    before = size(folder)
+    python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+    # A user's pip compiles what it installs; a workplace may have turned that off.
+    subprocess.run([python, "-m", "pip", "install", "-q", "--compile", wheel], check=True)
+    model = next(folder.rglob("wavlm_diarizer/builtin/model.onnx"))
+    return python, {"wheel": wheel.stat().st_size, "model": model.stat().st_size, "environment": size(folder), "empty_environment": before}
+
+
+def size(folder: Path) -> int:
+    """Bytes of all files in a folder, links not followed."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def packages(python: Path) -> list[str]:
+    """What is installed beside pip."""
+    command = [python, "-m", "pip", "list", "--format=freeze"]
+    listed = subprocess.run(command, text=True, capture_output=True, check=True).stdout.split()
+    return sorted(line for line in listed if not line.startswith(("pip==", "setuptools==", "wheel==")))
+
+
+def recording(path: Path, sources: Sequence[Path], seconds: int) -> None:
+    """Write a recording of exactly that length: the sources in a shuffled order that is always the same, again and again."""
+    order = list(sources)
+    random.Random(0).shuffle(order)  # noqa: S311 - an order, not a secret
+    left = seconds * RATE
+    with soundfile.SoundFile(path, "w", RATE, 1, subtype="PCM_16") as out:
+        for source in cycle(order):
+            samples, _ = soundfile.read(source, dtype="int16")
+            out.write(samples[:left])
+            left -= min(left, len(samples))
+            if not left:
+                return
+
+
+def starts(python: Path, short: Path, rounds: int, environment: dict[str, str]) -> dict[str, Any]:
+    """Seconds of each program, started in turns, and the ratios of each round."""
+    programs: dict[str, list[str | Path]] = {
+        "python": [python, "-c", "pass"],
+        "least": [python, "-c", LEAST_IMPORTS],
+        "import": [python, "-c", "import wavlm_diarizer"],
+        "import_diarizer": [python, "-c", "from wavlm_diarizer import Diarizer"],
+        "help": [python, "-m", "wavlm_diarizer", "--help"],
+        "first_turn": [python, "-m", "wavlm_diarizer", "diarize", "-q", short],
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for turn in range(rounds + 1):
+        for name, command in programs.items():
+            gap()
+            measured = run(command, environment)
+            if name == "first_turn" and measured.first_line_seconds is None:
+                raise SystemExit("the short recording has no turn to wait for")
+            if turn:  # the first round brings the files into the system's cache
+                seconds[name].append(measured.first_line_seconds or measured.seconds if name == "first_turn" else measured.seconds)
+    ratios = [mine / least for mine, least in zip(seconds["first_turn"], seconds["least"], strict=True)]
+    return {"seconds": {name: spread(values) for name, values in seconds.items()}, "first_turn_to_least": spread(ratios)}
+
+
+def memory(
+    python: Path, scratch: Path, sources: Sequence[Path], lengths: Sequence[int], environment: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Peak memory and time of the command for each length, as it is and with --low-memory."""
+    rows = []
+    for seconds in lengths:
+        path = scratch / f"{seconds}.flac"
+        recording(path, sources, seconds)
+        for options in ([], ["--low-memory"]):
+            gap()
+            measured = run([python, "-m", "wavlm_diarizer", "diarize", "-q", *options, path, "-o", scratch / "out.rttm"], environment)
+            rows.append({"seconds": seconds, "options": options, "peak_bytes": measured.peak_bytes, "wall_seconds": measured.seconds})
+        path.unlink()
+    return rows
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """The report for people."""
+    sizes, seconds = content["bytes"], content["starts"]["seconds"]
+    ratio = content["starts"]["first_turn_to_least"]
+    out = [f"`{content['command']}`, on {described(content['machine'])}. {content['note']}\n\n"]
+    own = sizes["environment"] - sizes["empty_environment"]
+    out.append(
+        table(
+            ("size", "MB"),
+            (
+                ("wheel, with the built-in model", megabytes(sizes["wheel"])),
+                ("the built-in model's file", megabytes(sizes["model"])),
+                ("environment, with Python's own pip", megabytes(sizes["environment"])),
+                (f"of that, the package and its dependencies ({', '.join(content['packages'])})", megabytes(own)),
+            ),
+        )
+    )
+    names = {
+        "python": '`python -c "pass"`',
+        "least": f'`python -c "{LEAST_IMPORTS}"`',
+        "import": '`python -c "import wavlm_diarizer"`',
+        "import_diarizer": '`python -c "from wavlm_diarizer import Diarizer"`',
+        "help": "`wavlm-diarizer --help`",
+        "first_turn": f"`wavlm-diarizer diarize` of {START_SECONDS} s, up to the first turn",
+    }
+    rows = [
+        (
+            name,
+            *(f"{seconds[key][part]:.3f}" for part in ("median", "least", "most")),
+            f"{seconds[key]['median'] / seconds['least']['median']:.2f}",
+        )
+        for key, name in names.items()
+    ]
+    out.append("\n" + table(("start of a program, seconds", "median", "least", "most", "x the imports"), rows))
+    out.append(
+        f"\nFirst turn against the imports, round by round: **{ratio['median']:.2f} x** "
+        f"(median of {ratio['count']}; {ratio['least']:.2f} to {ratio['most']:.2f}).\n\n"
+    )
+    rows = [
+        (
+            duration(one["seconds"]),
+            " ".join(one["options"]) or "(none)",
+            megabytes(one["peak_bytes"]),
+            f"{one['wall_seconds'] / one['seconds']:.4f}",
+        )
+        for one in content["memory"]
+    ]
+    out.append(table(("recording", "options", "peak memory, MB", "seconds per second of audio, start included"), rows))
+    return "".join(out)
+
+
+def duration(seconds: int) -> str:
+    """Seconds as a person says them."""
+    return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:g} min"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and keep the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder with real/ and mix/")
+    parser.add_argument("--hours", type=float, default=2.0, help="length of the longest recording (default: 2)")
+    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="for the starts (default: 15)")
+    parser.add_argument("--note", default="Nothing else ran on purpose.", help="what else the machine did meanwhile")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
+    options = parser.parse_args(arguments)
+    sources = [path for name in ("real", "mix") for path in sorted((options.data / name).glob("*.flac"))]
+    if not sources:
+        parser.error(f"{options.data} holds no recordings: run benchmarks/recordings/fetch.py first")
+    # As a user has it: no settings of this workplace, such as one that keeps Python from keeping what it compiled.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    before = load()
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        python, sizes = installed(scratch)
+        short = scratch / "short.wav"
+        recording(short, [options.data / "real" / "pyannote_sample.flac"], START_SECONDS)
+        content = {
+            "command": f"python benchmarks/footprint.py DATA --hours {options.hours:g} --rounds {options.rounds}",
+            "machine": machine(),
+            "load_before": before,
+            "note": options.note,
+            "bytes": sizes,
+            "packages": packages(python),
+            "starts": starts(python, short, options.rounds, environment),
+            "memory": memory(python, scratch, sources, (60, 600, round(options.hours * 3600)), environment),
+        }
+    keep("footprint", content, markdown(content), options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
