@@ -1,0 +1,72 @@
+"""Samples in, the first convolution's weights with its GroupNorm folded into them out.
+
+GroupNorm with one channel per group wants each channel's mean and variance over time. Both follow from the mean ``m`` and the covariance
+``C`` of the patches that the convolution sees: a channel with the weights ``w`` has mean ``w m`` and variance ``w C w``. So the norm needs
+no pass over the channels: it becomes part of the weights of this window.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import TensorProto
+
+from wavlm_export.graph.architecture import NORM_EPSILON
+from wavlm_export.graph.nodes import ints
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wavlm_export.graph.architecture import Architecture
+    from wavlm_export.graph.nodes import Nodes
+    from wavlm_export.graph.weights import Weights
+
+
+def kernel_matrix(weights: Weights, architecture: Architecture) -> NDArray[np.float32]:
+    """The first convolution as a matrix ``[taps, channels]``; taps are filled up with zeros to a whole number of strides."""
+    kernel = weights["conv_layers.0.conv.weight"][:, 0, :].T
+    return np.pad(kernel, ((0, -len(kernel) % architecture.strides[0]), (0, 0)))
+
+
+def centred(nodes: Nodes, samples: str) -> str:
+    """Samples less their mean. GroupNorm removes any offset anyway, but in float32 a large one would bury a small signal first."""
+    return nodes.op("Sub", samples, nodes.op("ReduceMean", samples, ints(1), keepdims=1), name="centred")
+
+
+def patches(nodes: Nodes, blocks: str, rows: str, architecture: Architecture) -> str:
+    """The samples under each output row: ``[..., rows, taps]`` from ``[..., at least rows, stride]``; neighbours overlap."""
+    shifts = -(-architecture.kernels[0] // architecture.strides[0])
+    shifted = [nodes.op("Slice", blocks, ints(shift), nodes.op("Add", rows, ints(shift)), ints(-2)) for shift in range(shifts)]
+    return nodes.op("Concat", *shifted, axis=-1, name="patches")
+
+
+def group_norm_folded(nodes: Nodes, padded: str, samples: str, weights: Weights, architecture: Architecture) -> str:
+    """Weights ``[batch, taps + 1, channels]`` of convolution and norm for these windows; the last row is the bias.
+
+    ``padded``: centred samples ``[batch, n]``, filled up; ``samples``: how many there are. The statistics are computed in float64: for a
+    channel that lets only little of the signal through, the variance is a small difference of large numbers.
+    """
+    kernel = kernel_matrix(weights, architecture).astype(np.float64)
+    with nodes.scope("group_norm"):
+        blocks = nodes.op("Cast", nodes.op("Reshape", padded, ints(0, -1, architecture.strides[0])), to=TensorProto.DOUBLE)
+        beyond = nodes.op("Sub", samples, ints(architecture.kernels[0]))
+        rows = nodes.op("Add", nodes.op("Div", beyond, ints(architecture.strides[0])), ints(1))
+        seen = patches(nodes, blocks, rows, architecture)
+        mean = nodes.op("ReduceMean", seen, ints(1), keepdims=1)
+        apart = nodes.op("Sub", seen, mean)
+        product = nodes.op("MatMul", nodes.op("Transpose", apart, perm=[0, 2, 1]), apart)
+        covariance = nodes.op("Div", product, nodes.op("Cast", rows, to=TensorProto.DOUBLE))
+        variance = nodes.op("ReduceSum", nodes.op("Mul", nodes.op("MatMul", covariance, kernel), kernel), ints(1), keepdims=1)
+        deviation = nodes.op("Sqrt", nodes.op("Add", variance, np.float64(NORM_EPSILON)))
+        gain = nodes.op("Div", weights["conv_layers.0.layer_norm.weight"].astype(np.float64), deviation)
+        folded = nodes.op("Mul", kernel, gain)
+        bias = nodes.op("Sub", weights["conv_layers.0.layer_norm.bias"].astype(np.float64), nodes.op("MatMul", mean, folded))
+        return nodes.op("Cast", nodes.op("Concat", folded, bias, axis=1), to=TensorProto.FLOAT)
+
+
+def plain(weights: Weights, architecture: Architecture) -> NDArray[np.float32]:
+    """Weights ``[taps + 1, channels]`` of the convolution alone; the last row is the bias."""
+    bias = weights.optional("conv_layers.0.conv.bias")
+    channels = architecture.channels[0]
+    return np.vstack([kernel_matrix(weights, architecture), np.zeros((1, channels), np.float32) if bias is None else bias[None]])
