@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
-from measuring import described, gap, load, machine
+from measuring import circumstances, gap, load, machine
 from report import RESULTS, keep, megabytes, table
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.machine import usable_cores
@@ -154,7 +154,7 @@ def timing(one: Contender, own: Contender, every: Sequence[Recording]) -> dict[s
 
 def markdown(content: dict[str, Any]) -> str:
     """The report for people."""
-    out = [f"`{content['command']}`, on {described(content['machine'])}. {content['note']}\n"]
+    out = [circumstances(content)]
     for name in SETS:
         part = content["sets"][name]
         out.append(f"\n**`{name}/`**: {part['recordings']} recordings, {part['seconds'] / 60:.1f} minutes. DER in %, overlap scored.\n\n")

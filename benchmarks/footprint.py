@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
-from measuring import described, gap, load, machine, run, spread
+from measuring import circumstances, gap, load, machine, run, spread
 from report import RESULTS, keep, megabytes, table
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def markdown(content: dict[str, Any]) -> str:
     """The report for people."""
     sizes, seconds = content["bytes"], content["starts"]["seconds"]
     ratio = content["starts"]["first_turn_to_least"]
-    out = [f"`{content['command']}`, on {described(content['machine'])}. {content['note']}\n\n"]
+    out = [circumstances(content), "\n"]
     own = sizes["environment"] - sizes["empty_environment"]
     out.append(
         table(

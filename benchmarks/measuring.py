@@ -98,10 +98,11 @@ def load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def described(facts: dict[str, Any]) -> str:
-    """The machine in one sentence."""
+def circumstances(content: dict[str, Any]) -> str:
+    """The first sentence of a report: its command, the machine, and what else it was doing."""
+    facts = content["machine"]
     features = ", ".join(facts["cpu_features"]) or "no feature that is known here"
     return (
-        f"{facts['cores']} cores ({facts['architecture']}: {features}), {facts['memory_gib']} GiB of memory, "
-        f"{facts['system']}, Python {facts['python']}"
+        f"`{content['command']}`, on {facts['cores']} cores ({facts['architecture']}: {features}), {facts['memory_gib']} GiB of memory, "
+        f"{facts['system']}, Python {facts['python']}; load average before it {content['load_before']}. {content['note']}\n"
     )
