@@ -103,7 +103,8 @@ def recordings(folder: Path, scratch: Path) -> list[Recording]:
 
 def measure(contenders: Sequence[Contender], every: Sequence[Recording], rounds: int) -> dict[str, dict[str, Any]]:
     """Run all contenders on all recordings in turns; returns versions and peak memory of each program."""
-    programs = {one.program: Program(one.command) for one in contenders}
+    commands = {one.program: one.command for one in contenders}
+    programs = {name: Program(command) for name, command in commands.items()}
     for one in contenders:  # what is compiled, loaded and allocated at first use is not what is compared
         programs[one.program].ask(every[0].wav, None)
     for turn in range(rounds):
