@@ -41,7 +41,7 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fake_model.write(tmp_path_factory.mktemp("fake") / "model.onnx", fake_model.settings().to_metadata())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of fetched recordings (``real/``, ``single/``, ``mix/``)."""
     return Path(os.environ[RECORDINGS])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from conftest import RECORDINGS
 from wavlm_diarizer.cli import main
 from wavlm_diarizer.diarization import Diarization
 from wavlm_diarizer.diarizer import Diarizer
@@ -45,9 +43,9 @@ class Answers:
 
 
 @pytest.fixture(scope="module", params=["real", "mix"])
-def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+def answers(request: pytest.FixtureRequest, recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
     """All answers on one set: the command's with the built-in model and with its fp32 file, and PyTorch's."""
-    folder, scratch = Path(os.environ[RECORDINGS]) / request.param, tmp_path_factory.mktemp("answers")
+    folder, scratch = recordings / request.param, tmp_path_factory.mktemp("answers")
     files = sorted(folder.glob("*.flac"))
     assert files
     settings, checkpoint = Diarizer().settings, checkpoints.load(builtin_model.CHECKPOINT)
