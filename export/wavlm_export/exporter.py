@@ -10,30 +10,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer.decoding import Decoding
-from wavlm_diarizer.errors import AudioNotFoundError, CheckpointError, OptionError, OutputError, VerificationError
+from wavlm_diarizer.errors import AudioNotFoundError, CheckpointError, OptionError, OutputError
 from wavlm_diarizer.sessions import open_session
 from wavlm_diarizer.settings import OVERLAP_SECONDS, SINGLE_PASS_SECONDS, WINDOW_SECONDS, ModelSettings
 from wavlm_diarizer.writing import write_file
 from wavlm_export import guard
 from wavlm_export.checkpoint import Checkpoint, load
 from wavlm_export.hub_folder import refuse_other_weights, write_folder
+from wavlm_export.kinds import KINDS
 from wavlm_export.metadata import with_settings
-from wavlm_export.quantize import LEAST_WEIGHTS, int8_graph, quantizable
-from wavlm_export.reference import reference_graph
+from wavlm_export.quantize import LEAST_WEIGHTS
+from wavlm_export.sensitivity import Listening, quantized
 from wavlm_export.speech import load_speech, read_speech, windows
-from wavlm_export.verification import prepared, run, verify_graph
+from wavlm_export.verification import prepared, verify_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     import onnx
-    from numpy.typing import NDArray
 
     from wavlm_export.speech import Speech
 
-GRAPHS: dict[str, Callable[[Checkpoint], onnx.ModelProto]] = {"portable": reference_graph}
-"""How each kind of graph is made from a checkpoint, in fp32."""
 PRECISIONS = ("fp32", "int8")
 
 
@@ -41,7 +38,8 @@ PRECISIONS = ("fp32", "int8")
 class Options:
     """What a user may choose."""
 
-    graph: str = "portable"
+    graph: str | None = None
+    """One of :data:`wavlm_export.kinds.KINDS`; ``None``: ``fast`` where the architecture is supported, else ``portable``."""
     window_seconds: float = WINDOW_SECONDS
     overlap_seconds: float = OVERLAP_SECONDS
     single_pass_seconds: float = SINGLE_PASS_SECONDS
@@ -73,8 +71,8 @@ def export(
     single = target.suffix == ".onnx"
     if precision not in {None, *PRECISIONS}:
         raise OptionError(f"precision must be fp32 or int8, not {precision!r}.")
-    if options.graph not in GRAPHS:
-        raise OptionError(f"There is no graph {options.graph!r}; there are {', '.join(GRAPHS)}.")
+    if options.graph not in {None, *KINDS}:
+        raise OptionError(f"There is no graph {options.graph!r}; there are {', '.join(KINDS)}.")
     _check_target(target, single=single)
     calibration = _calibration(options)
     progress(f"loading {source}")
@@ -97,8 +95,8 @@ def _graphs(
     """Precision, file content and report of each file, every one of them verified."""
     settings = _settings(checkpoint, options)
     _ = settings.windows  # lengths that make no sense are refused before the work
-    progress(f"making the {options.graph} graph of {checkpoint.source}")
-    graph = GRAPHS[options.graph](checkpoint)
+    kind, graph = _graph(checkpoint, options.graph, progress)
+    settings = replace(settings, graph=kind)
     session = open_session(graph.SerializeToString())
     verification = verify_graph(session, checkpoint, progress=progress)
     files = []
@@ -107,78 +105,39 @@ def _graphs(
         files.append(("fp32", with_settings(graph, fp32), dict(fp32.verification)))
     if "int8" in wanted:
         del graph.metadata_props[:]
-        answer = _answer(session, checkpoint)
-        quantized, report = _quantized(graph, checkpoint, answer, calibration, settings, options.limits, progress)
-        int8 = replace(settings, precision="int8", verification={"fp32": verification, "int8": report})
-        files.append(("int8", with_settings(quantized, int8), dict(int8.verification)))
+        size, least = settings.windows.window, settings.receptive_field
+        tuning = Listening.to(checkpoint, session, windows(calibration, size, least))
+        checking = Listening.to(checkpoint, session, windows(load_speech("check"), size, least))
+        quantizer = KINDS[kind].quantizer(checkpoint, graph, [prepared(checkpoint, window[None])[0] for window in tuning.windows])
+        if not quantizer.groups:
+            raise CheckpointError(
+                f"{checkpoint.source} has no matrix product of at least {LEAST_WEIGHTS} weights to quantize: export fp32."
+            )
+        chosen, report = quantized(quantizer, tuning, checking, options.limits, progress)
+        int8 = replace(
+            settings,
+            precision="int8",
+            batch_independent=quantizer.batch_independent,
+            verification={"fp32": verification, "int8": report},
+        )
+        files.append(("int8", with_settings(chosen, int8), dict(int8.verification)))
     return files
 
 
-def _quantized(
-    graph: onnx.ModelProto,
-    checkpoint: Checkpoint,
-    answer: guard.Answer,
-    calibration: Speech,
-    settings: ModelSettings,
-    limits: guard.Limits,
-    progress: Callable[[str], None],
-) -> tuple[onnx.ModelProto, dict[str, Any]]:
-    """The int8 graph that holds the guard, with as few groups of products left in fp32 as that takes.
-
-    As long as the limits are missed on calibration or on check speech, one more group is left alone. Which one is decided on calibration
-    speech only: the one whose products cost the most accuracy there. The verdict is that of the check speech.
-    """
-    size, least = settings.windows.window, settings.receptive_field
-    tuning = windows(calibration, size, least)
-    checking = windows(load_speech("check"), size, least)
-    tuning_reference, checking_reference = [answer(window) for window in tuning], [answer(window) for window in checking]
-    keep: list[str] = []
-    costs: dict[str, float] = {}
-    groups = list(quantizable(graph))
-    if not groups:
-        raise CheckpointError(f"{checkpoint.source} has no matrix product of at least {LEAST_WEIGHTS} weights to quantize: export fp32.")
-    rate = settings.sampling_rate / settings.hop
-    while True:
-        progress("quantizing" + (f", with {', '.join(keep)} in fp32" if keep else ""))
-        quantized = int8_graph(graph, keep)
-        candidate = _answer(open_session(quantized.SerializeToString()), checkpoint)
-        on_calibration = guard.measure(tuning_reference, candidate, tuning, rate)
-        measured = guard.measure(checking_reference, candidate, checking, rate)
-        report = measured.report(limits, "our fp32 graph, on the check speech") | {
-            "left_in_fp32": list(keep),
-            "calibration": {"relative_rms": on_calibration.relative_rms, "labels_equal": on_calibration.labels_equal},
-            **({"relative_rms_of_each_part_alone": costs} if costs else {}),
-        }
-        if on_calibration.verdict(limits) != "failed" and report["verdict"] != "failed":
-            return quantized, report
-        if len(keep) == len(groups) - 1:
-            raise VerificationError(
-                f"The int8 graph of {checkpoint.source} misses the guard on speech (relative RMS {measured.relative_rms:.3f}, limit "
-                f"{limits.relative_rms:g}; labels equal {measured.labels_equal:.2%}, limit {limits.labels_equal:.2%}; mean probability "
-                f"difference {measured.mean_probability_difference:.3f}, limit {limits.mean_probability_difference:g}): "
-                "export fp32, or pass looser limits."
-            )
-        if not costs:
-            progress("the guard is missed: measuring what each part costs")
-            for group in groups:
-                alone = int8_graph(graph, [other for other in groups if other != group])
-                part = _answer(open_session(alone.SerializeToString()), checkpoint)
-                costs[group] = guard.measure(tuning_reference, part, tuning, rate).relative_rms
-        keep.append(max((group for group in groups if group not in keep), key=costs.__getitem__))
-
-
-def _answer(session: Any, checkpoint: Checkpoint) -> guard.Answer:
-    """One window at a time, normalised as the checkpoint wants it: as the runtime runs it."""
-
-    def answer(window: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = run(session, prepared(checkpoint, window[None]))[0]
-        return logits
-
-    return answer
+def _graph(checkpoint: Checkpoint, kind: str | None, progress: Callable[[str], None]) -> tuple[str, onnx.ModelProto]:
+    """The fp32 graph of the kind asked for, or of the fastest that supports the architecture, and which kind that is."""
+    progress(f"making the {kind or 'fast'} graph of {checkpoint.source}")
+    if kind is not None:
+        return kind, KINDS[kind].fp32(checkpoint)
+    try:
+        return "fast", KINDS["fast"].fp32(checkpoint)
+    except CheckpointError as error:
+        progress(f"{error} Doing so.")
+        return "portable", KINDS["portable"].fp32(checkpoint)
 
 
 def _settings(checkpoint: Checkpoint, options: Options) -> ModelSettings:
-    """What the file will say about itself, but for precision and report."""
+    """What the file will say about itself, but for graph, precision and report."""
     return ModelSettings(
         source=checkpoint.source,
         revision=checkpoint.revision,
@@ -192,7 +151,6 @@ def _settings(checkpoint: Checkpoint, options: Options) -> ModelSettings:
         overlap_seconds=options.overlap_seconds,
         single_pass_seconds=options.single_pass_seconds,
         decoding=options.decoding,
-        graph=options.graph,
         license=checkpoint.license,
     )
 

@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
+    import numpy as np
     import onnx
+    from numpy.typing import NDArray
+
+    from wavlm_export.checkpoint import Checkpoint
 
 GROUPS = {
     "projection": re.compile(r"feature_projection"),
@@ -67,3 +71,33 @@ def int8_graph(graph: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.Model
         quantized = onnx.load(target)
     quantized.ir_version = graph.ir_version
     return quantized
+
+
+class PortableQuantizer:
+    """Makes int8 graphs in the portable form, with onnxruntime's own quantizer. Scales are found for a whole batch together."""
+
+    batch_independent = False
+
+    def __init__(self, _: Checkpoint, graph: onnx.ModelProto, __: Sequence[NDArray[np.float32]]) -> None:
+        self._graph = graph
+        weights = {tensor.name: math.prod(tensor.dims) for tensor in graph.graph.initializer}
+        sizes = {node.name: weights.get(node.input[1], 0) for node in graph.graph.node if len(node.input) > 1}
+        # Every one of these products is computed once for each frame, so its work is the number of its weights.
+        self._groups = {
+            group: sum(sizes[node.removesuffix("_MatMul")] if node not in sizes else sizes[node] for node in nodes)
+            for group, nodes in quantizable(graph).items()
+        }
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """The groups of products, and the multiplications for one frame in each."""
+        return self._groups
+
+    @property
+    def notes(self) -> dict[str, object]:
+        """Nothing."""
+        return {}
+
+    def graph(self, keep: Collection[str]) -> onnx.ModelProto:
+        """The graph with all groups in int8 but those in ``keep``."""
+        return int8_graph(self._graph, keep)

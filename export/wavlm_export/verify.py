@@ -14,10 +14,11 @@ from wavlm_export.verification import prepared, run, verify_graph
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import numpy as np
+    import onnx
     from numpy.typing import NDArray
 
 QUANTIZED = frozenset(
@@ -79,5 +80,13 @@ def _is_quantized(path: Path) -> bool:
     """Whether a file's graph holds quantized operators, whatever its metadata says."""
     import onnx
 
-    graph = onnx.load(path, load_external_data=False).graph
-    return any(node.op_type in QUANTIZED for node in graph.node)
+    return not QUANTIZED.isdisjoint(_operators(onnx.load(path, load_external_data=False).graph))
+
+
+def _operators(graph: onnx.GraphProto) -> Iterator[str]:
+    """The operators of a graph and of the bodies of its loops."""
+    for node in graph.node:
+        yield node.op_type
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _operators(attribute.g)

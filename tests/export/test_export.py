@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from wavlm_diarizer.diarizer import sigmoid
 from wavlm_diarizer.errors import CheckpointError, OptionError, OutputError, VerificationError
 from wavlm_diarizer.sessions import open_session
 from wavlm_diarizer.windows import normalise
-from wavlm_export import exporter, guard, quantize, verification
+from wavlm_export import guard, kinds, quantize, verification
 from wavlm_export.checkpoint import load
 from wavlm_export.exporter import Options, export
 from wavlm_export.speech import load_speech
@@ -27,6 +28,7 @@ from wavlm_export.verify import verify
 
 SMALL_KINDS = [kind for kind in random_checkpoints.KINDS if kind != "wavlm-base-plus"]
 RATE = 16_000
+PORTABLE = Options(graph="portable")
 
 
 @pytest.fixture(scope="session")
@@ -119,7 +121,7 @@ def test_the_real_checkpoint_answers_as_pytorch_does_and_as_published(tmp_path: 
 def test_int8_holds_the_guard_and_says_so_in_the_file(small: Path) -> None:
     settings = Diarizer(small).settings
     report = settings.verification["int8"]
-    assert (settings.precision, settings.batch_independent, settings.graph) == ("int8", False, "portable")
+    assert (settings.precision, settings.batch_independent, settings.graph) == ("int8", True, "fast")
     assert report["relative_rms"] <= 0.06
     assert report["labels_equal"] >= 0.995
     assert report["seconds"] >= 60
@@ -142,8 +144,11 @@ def test_the_file_is_what_other_tools_expect(small: Path) -> None:
         assert not any(tensor.external_data for tensor in model.graph.initializer)
 
 
-def test_the_products_are_really_int8_and_nothing_is_computed_from_weight_norm(small: Path) -> None:
-    graph = onnx.load(small / "onnx" / "model_quantized.onnx").graph
+def test_the_products_are_really_int8_and_nothing_is_computed_from_weight_norm(checkpoints: Any, tmp_path: Path) -> None:
+    export(checkpoints("wavlm-small"), tmp_path / "model.onnx", options=PORTABLE)
+    assert Diarizer(tmp_path / "model.onnx").settings.graph == "portable"
+    assert not Diarizer(tmp_path / "model.onnx").settings.batch_independent
+    graph = onnx.load(tmp_path / "model.onnx").graph
     operators = [node.op_type for node in graph.node]
     layers = 3
     # Three attention inputs, one output and two feed-forward products a layer, and the projection.
@@ -221,12 +226,12 @@ def sabotaged(path: Path) -> Any:
 
 
 def test_a_graph_that_differs_from_pytorch_is_not_written(checkpoints: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(exporter.GRAPHS, "portable", sabotaged(tmp_path))
+    monkeypatch.setitem(kinds.KINDS, "portable", replace(kinds.KINDS["portable"], fp32=sabotaged(tmp_path)))
     target = tmp_path / "out" / "model.onnx"
     target.parent.mkdir()
     for output in (target, tmp_path / "folder"):
         with pytest.raises(VerificationError, match=r"differs from PyTorch, most at .*label 0"):
-            export(checkpoints("wavlm-small"), output)
+            export(checkpoints("wavlm-small"), output, options=PORTABLE)
     assert list(target.parent.iterdir()) == []
     assert not (tmp_path / "folder").exists()
 
@@ -248,13 +253,16 @@ def test_an_int8_graph_that_misses_the_guard_is_not_written_unless_limits_are_lo
 
 
 def test_parts_that_cost_too_much_stay_in_fp32_until_the_guard_holds(checkpoints: Any, tmp_path: Path) -> None:
-    whole = export(checkpoints("wavlm-small"), tmp_path / "all.onnx")["int8"]["int8"]
+    whole = export(checkpoints("wavlm-small"), tmp_path / "all.onnx", options=PORTABLE)["int8"]["int8"]
     limit = guard.Limits(relative_rms=0.9 * max(whole["relative_rms"], whole["calibration"]["relative_rms"]))
-    report = export(checkpoints("wavlm-small"), tmp_path / "some.onnx", options=Options(limits=limit))["int8"]["int8"]
+    report = export(checkpoints("wavlm-small"), tmp_path / "some.onnx", options=replace(PORTABLE, limits=limit))["int8"]["int8"]
     assert report["left_in_fp32"]
+    assert report["share_of_the_work_in_int8"] < whole["share_of_the_work_in_int8"] == 1
     assert report["relative_rms"] < whole["relative_rms"]
     costs = report["relative_rms_of_each_part_alone"]
-    assert report["left_in_fp32"][0] == max(costs, key=costs.__getitem__)
+    work = report["share_of_the_work_of_each_part"]
+    assert sum(work.values()) == pytest.approx(1)
+    assert report["left_in_fp32"][0] == max(costs, key=lambda part: costs[part] ** 2 / work[part])
     kept = {name: onnx.load(tmp_path / name).graph.node for name in ("all.onnx", "some.onnx")}
     counts = {name: sum(node.op_type == "MatMulInteger" for node in nodes) for name, nodes in kept.items()}
     assert counts["some.onnx"] < counts["all.onnx"]

@@ -23,12 +23,15 @@ class Architecture:
     group_norm: bool
     """One GroupNorm over time after the first convolution; else a LayerNorm over channels after each."""
     hidden: int
+    inner: int
+    """The feed forward's width."""
     layers: int
     heads: int
     norm_first: bool
     """The norms stand before attention and feed forward instead of after the residual sums (``do_stable_layer_norm``)."""
     epsilon: float
     """Of the encoder's norms."""
+    position_taps: int
     position_groups: int
     buckets: int
     """Of the relative position bias; 0: the architecture has none."""
@@ -55,10 +58,12 @@ class Architecture:
             channels=tuple(config.conv_dim),
             group_norm=config.feat_extract_norm == "group",
             hidden=config.hidden_size,
+            inner=config.intermediate_size,
             layers=config.num_hidden_layers,
             heads=config.num_attention_heads,
             norm_first=bool(config.do_stable_layer_norm),
             epsilon=float(config.layer_norm_eps),
+            position_taps=config.num_conv_pos_embeddings,
             position_groups=config.num_conv_pos_embedding_groups,
             buckets=config.num_buckets if wavlm else 0,
             max_distance=config.max_bucket_distance if wavlm else 0,
@@ -74,6 +79,11 @@ class Architecture:
     def receptive_field(self) -> int:
         """Samples that one frame sees."""
         return rows_for(1, self.kernels, self.strides)
+
+    @property
+    def filled_taps(self) -> int:
+        """The first convolution's taps, filled up to a whole number of strides."""
+        return -(-self.kernels[0] // self.strides[0]) * self.strides[0]
 
     @property
     def head_size(self) -> int:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def kernel_matrix(weights: Weights, architecture: Architecture) -> NDArray[np.float32]:
     """The first convolution as a matrix ``[taps, channels]``; taps are filled up with zeros to a whole number of strides."""
     kernel = weights["conv_layers.0.conv.weight"][:, 0, :].T
-    return np.pad(kernel, ((0, -len(kernel) % architecture.strides[0]), (0, 0)))
+    return np.pad(kernel, ((0, architecture.filled_taps - len(kernel)), (0, 0)))
 
 
 def centred(nodes: Nodes, samples: str) -> str:
@@ -36,7 +36,7 @@ def centred(nodes: Nodes, samples: str) -> str:
 
 def patches(nodes: Nodes, blocks: str, rows: str, architecture: Architecture) -> str:
     """The samples under each output row: ``[..., rows, taps]`` from ``[..., at least rows, stride]``; neighbours overlap."""
-    shifts = -(-architecture.kernels[0] // architecture.strides[0])
+    shifts = architecture.filled_taps // architecture.strides[0]
     shifted = [nodes.op("Slice", blocks, ints(shift), nodes.op("Add", rows, ints(shift)), ints(-2)) for shift in range(shifts)]
     return nodes.op("Concat", *shifted, axis=-1, name="patches")
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    Typed = tuple[str, int, Sequence[str | int | None]]
+    Shape = Sequence[str | int | None]
+    Typed = tuple[str, int, Shape]
     """A value, its element type and its shape."""
 
 FLOAT = TensorProto.FLOAT
@@ -101,19 +102,19 @@ class Nodes:
         """``0 .. stop - 1``; ``stop`` is a vector of one integer."""
         return self.op("Range", np.int64(0), self.op("Squeeze", stop), np.int64(1))
 
-    def for_each(self, inputs: dict[str, Typed], body: Nodes, outputs: Sequence[Typed], name: str) -> tuple[str, ...]:
+    def for_each(self, inputs: Sequence[tuple[str, str, int, Shape]], body: Nodes, outputs: Sequence[Typed], name: str) -> tuple[str, ...]:
         """Run ``body`` once for each index of the first axis of all ``inputs``, and stack what it gives.
 
-        ``inputs``: values here, with the type and shape of a slice, by the names that the slices have in the body. ``outputs``: values of
+        ``inputs``: the name of a slice in the body, the value here that it is of, and the slice's type and shape. ``outputs``: values of
         the body with their types and shapes.
         """
         graph = helper.make_graph(
             body.written,
             self._unique("body"),
-            [helper.make_tensor_value_info(name_inside, kind, shape) for name_inside, (_, kind, shape) in inputs.items()],
+            [helper.make_tensor_value_info(name_inside, kind, shape) for name_inside, _, kind, shape in inputs],
             [helper.make_tensor_value_info(value, kind, shape) for value, kind, shape in outputs],
         )
-        values = [value for value, _, _ in inputs.values()]
+        values = [value for _, value, _, _ in inputs]
         return self.ops("Scan", *values, outputs=len(outputs), name=name, body=graph, num_scan_inputs=len(inputs))
 
     def body(self) -> Nodes:

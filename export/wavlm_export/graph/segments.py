@@ -1,7 +1,7 @@
 """The number of samples in, how the conv stack walks over them out.
 
-A window is cut into segments of a few frames, which overlap by what the convolutions see beyond their own frames, so each can be computed
-alone. Some segments together make one step of the loop: what a step holds in memory stays the same however long the window is.
+A window is cut into segments, which overlap by what the convolutions see beyond their own frames, so each can be computed alone. What one
+holds in memory stays the same however long the window is, and fits the CPU's caches better than the whole.
 """
 
 from __future__ import annotations
@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SegmentSize:
-    """How finely a window is cut."""
+class Taps:
+    """The rows that one convolution sees under each of its output rows."""
 
-    frames: int
-    """Of one segment, at most."""
-    together: int
-    """Segments in one step of the loop, at most."""
+    kernel: int
+    rows: str | None
+    """Their indices ``[outputs * kernel]``; ``None``: neighbouring outputs share none, so they simply follow each other."""
+
+    def gathered(self, nodes: Nodes, value: str, channels: int) -> str:
+        """``[batch, outputs, kernel * channels]`` from ``[batch, rows, channels]``."""
+        if self.rows is not None:
+            value = nodes.op("Gather", value, self.rows, axis=1, name="taps")
+        return nodes.op("Reshape", value, ints(0, -1, self.kernel * channels))
 
 
 @dataclass(frozen=True)
@@ -39,11 +44,11 @@ class Segments:
     padded: str
     """Samples of the window filled up to whole blocks of one hop."""
     blocks: str
-    """``[steps, together, blocks]``: the blocks of samples that each segment reads."""
+    """``[segments, blocks]``: the blocks of samples that each segment reads."""
     rows: str
     """Rows of the first convolution's output in one segment."""
-    taps: tuple[str, ...]
-    """For each further convolution: the rows ``[outputs * kernel]`` of its input under every output row."""
+    taps: tuple[Taps, ...]
+    """Of each further convolution."""
 
 
 def count_frames(nodes: Nodes, samples: str, architecture: Architecture) -> str:
@@ -52,35 +57,29 @@ def count_frames(nodes: Nodes, samples: str, architecture: Architecture) -> str:
     return nodes.op("Add", nodes.op("Div", beyond, ints(architecture.hop)), ints(1), name="frames")
 
 
-def plan(nodes: Nodes, samples: str, frames: str, architecture: Architecture, size: SegmentSize) -> Segments:
-    """Cut a window into segments of equal length; the last ones may reach beyond its end, where their frames are dropped."""
-    segments = nodes.ceil_div(frames, ints(size.frames))
-    segment_frames = nodes.ceil_div(frames, segments)
-    steps = nodes.ceil_div(segments, ints(size.together))
-    together = nodes.ceil_div(segments, steps)
-
+def plan(nodes: Nodes, samples: str, frames: str, architecture: Architecture, at_most: int) -> Segments:
+    """Cut a window into segments of equally many frames, ``at_most`` each; those of the last that lie beyond the end are to be dropped."""
+    count = nodes.ceil_div(frames, ints(at_most))
+    segment_frames = nodes.ceil_div(frames, count)
     hop = architecture.hop
-    window_blocks = nodes.ceil_div(samples, ints(hop))
-    segment_blocks = nodes.op("Add", segment_frames, ints(math.ceil(architecture.receptive_field / hop) - 1))
-    first = nodes.op("Mul", nodes.range(nodes.op("Mul", steps, together)), segment_frames)
-    indices = nodes.op("Add", nodes.op("Unsqueeze", first, ints(1)), nodes.range(segment_blocks))
-    inside = nodes.op("Min", indices, nodes.op("Sub", window_blocks, ints(1)))
-    shape = nodes.op("Concat", steps, together, ints(-1), axis=0)
+    filled = architecture.filled_taps - architecture.kernels[0]
+    window_blocks = nodes.ceil_div(nodes.op("Add", samples, ints(filled)), ints(hop))
+    segment_blocks = nodes.op("Add", segment_frames, ints(math.ceil((architecture.receptive_field + filled) / hop) - 1))
+    first = nodes.op("Unsqueeze", nodes.op("Mul", nodes.range(count), segment_frames), ints(1))
+    inside = nodes.op("Min", nodes.op("Add", first, nodes.range(segment_blocks)), nodes.op("Sub", window_blocks, ints(1)))
 
     kernels, strides = architecture.kernels[1:], architecture.strides[1:]
     rows = _rows(nodes, segment_frames, kernels, strides)
     taps = []
     for layer, (kernel, stride) in enumerate(zip(kernels, strides, strict=True), start=1):
+        if kernel == stride:
+            taps.append(Taps(kernel, None))
+            continue
         outputs = nodes.range(_rows(nodes, segment_frames, kernels[layer:], strides[layer:]))
         starts = nodes.op("Unsqueeze", nodes.op("Mul", outputs, ints(stride)), ints(1))
-        taps.append(nodes.op("Reshape", nodes.op("Add", starts, np.arange(kernel)), ints(-1)))
-    return Segments(
-        frames=frames,
-        padded=nodes.op("Mul", window_blocks, ints(hop)),
-        blocks=nodes.op("Reshape", inside, shape),
-        rows=rows,
-        taps=tuple(taps),
-    )
+        taps.append(Taps(kernel, nodes.op("Reshape", nodes.op("Add", starts, np.arange(kernel)), ints(-1))))
+    padded = nodes.op("Mul", window_blocks, ints(hop))
+    return Segments(frames=frames, padded=padded, blocks=inside, rows=rows, taps=tuple(taps))
 
 
 def _rows(nodes: Nodes, outputs: str, kernels: tuple[int, ...], strides: tuple[int, ...]) -> str:

@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", required=True, metavar="OUT", help="model.onnx for one file, or a folder for both precisions in the hub's layout"
     )
     parser.add_argument("--precision", choices=("fp32", "int8"), help="default: int8 for one file, both for a folder")
+    parser.add_argument(
+        "--graph",
+        choices=("fast", "portable"),
+        help="fast: written for onnxruntime's CPU provider; portable: optimum's export; default: fast where the architecture is supported",
+    )
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the hub's checkpoint")
     parser.add_argument("--head", choices=("sigmoid",), help="take labels that do not look like speakers as one speaker each")
     parser.add_argument("--calibration", type=Path, metavar="FOLDER", help="recordings to choose int8 parts on; default: the package's own")
@@ -53,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         "single_pass_seconds": arguments.single_pass,
     }
     options = Options(
+        graph=arguments.graph,
         **{name: value for name, value in lengths.items() if value is not None},
         decoding=Decoding.from_dict(decoding_given(arguments)),
         limits=Limits().loosened(_limits(arguments.limit)),
