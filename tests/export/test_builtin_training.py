@@ -86,8 +86,56 @@ def test_voices_are_named_only_where_one_person_speaks() -> None:
     counted = torch.tensor([[1.0, 1, 1, 1, 0]])
     target = losses.voice_target(activity, torch.tensor([[7, 4, -1]]), counted)
     assert target.tolist() == [[-100, 4, -100, 7, -100]]
-    assert losses.voice_loss(torch.zeros(1, 5, 10), torch.full((1, 5), -100)).item() == 0.0
-    assert losses.voice_loss(torch.zeros(1, 5, 10), target).item() == pytest.approx(np.log(10))
+    voices, centres = torch.eye(10)[None, :5], torch.eye(10)
+    assert losses.voice_loss(voices, centres, torch.full((1, 5), -100)).item() == 0.0
+    # Of the two frames that count, the first (1) is not where its person's centre (4) is, and no more wrong than nine others.
+    wrong, right = losses.FRAME_SCALE, 0.0
+    sure = np.log(np.exp(losses.FRAME_SCALE) + 9) - losses.FRAME_SCALE
+    assert losses.voice_loss(voices, centres, target).item() == pytest.approx((wrong + wrong + 2 * sure + right) / 2, rel=1e-5)
+
+
+def test_embeddings_are_drawn_to_their_own_persons_place() -> None:
+    centres = torch.eye(4)
+    people = torch.tensor([2, 0])
+    assert losses.place_loss(7 * centres[people], centres, people).item() == pytest.approx(0.0, abs=1e-6)
+    assert losses.place_loss(centres[[1, 1]], centres, people).item() == pytest.approx(1.0)
+    assert losses.place_loss(torch.zeros(0, 4), centres, torch.zeros(0, dtype=torch.long)).item() == 0.0
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    """Something that places voices: the mean of their log-mel energies over time after the mean is gone would be nothing, so their spread."""
+    from onnx import TensorProto, helper, save_model
+
+    nodes = [
+        helper.make_node("Mul", ["x", "x"], ["square"]),
+        helper.make_node("ReduceMean", ["square"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("Slice", ["mean", "from", "to", "axis"], ["embedding"]),
+    ]
+    bounds = [helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in (("from", 0), ("to", 16), ("axis", 1))]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", [1, "T", 80]), ("embedding", [1, 16]))
+    ]
+    graph = helper.make_graph(nodes, "teacher", values[:1], values[1:], bounds)
+    path = tmp_path / "teacher.onnx"
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_a_voice_teacher_places_the_people_and_they_stay_there(recipe: config.Recipe, teacher: Path, tmp_path: Path) -> None:
+    pytest.importorskip("kaldi_native_fbank")
+    taught = replace(moved(recipe, tmp_path / "run", steps=3), data=replace(recipe.data, voice_teacher=str(teacher)))
+    trainer = training.Trainer(taught)
+    placed = trainer.student.centres.detach().clone()
+    assert placed.shape == (3, 16)
+    np.testing.assert_allclose(placed.norm(dim=1), 1, rtol=1e-5)
+    for batch in trainer.batches():
+        trainer.learn(batch)
+    assert torch.equal(trainer.student.centres, placed)
+    assert torch.equal(training.Trainer(taught).student.centres, placed)
+    missing = replace(taught, data=replace(taught.data, voice_teacher=str(tmp_path / "none.onnx")))
+    with pytest.raises(OptionError, match="no voice teacher"):
+        training.Trainer(missing)
 
 
 def test_ten_steps_on_one_batch_lower_the_loss(recipe: config.Recipe, tmp_path: Path) -> None:

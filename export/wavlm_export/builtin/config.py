@@ -35,6 +35,9 @@ class Data:
     """No more audio than this of one voice; 300 makes a pack of some voices small enough to be carried around."""
     teacher: str = ""
     """pyannote segmentation-3.0 as ONNX, which labels the speech of the clips; empty: by energy."""
+    voice_teacher: str = ""
+    """A speaker embedder as ONNX (CAM++ of 3D-Speaker), whose embeddings of the training's people are the centres of the voice head's
+    space; empty: the centres are learned."""
     noises: str = ""
     """A folder of recordings without speech, mixed in beside the synthetic noises; empty: only synthetic ones."""
 
@@ -94,6 +97,8 @@ class Training:
     """Weight of naming the voice at every frame where one person speaks."""
     embedding_weight: float = 0.02
     """Weight of the x-vector head's loss."""
+    place_weight: float = 10.0
+    """Within the x-vector head's loss, weight of pointing to the voice teacher's own centre, beside pointing away from all others'."""
     mel_weight: float = 0.1
     overlap_weight: float = 1.0
     """How much more than others a frame counts in which two or more people speak; there are few, and they are missed most."""

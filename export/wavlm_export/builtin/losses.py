@@ -15,6 +15,8 @@ MELS, FFT, FIELD = 40, 512, 400
 IGNORED = -100
 SCALE, MARGIN = 30.0, 0.2
 """Of the margin softmax, the paper's scale and a lower margin than its 0.35: there are few voices."""
+FRAME_SCALE = 20.0
+"""Of the cosines by which a single frame's voice is named; it is less sure than a whole turn."""
 
 
 def activity_loss(logits: torch.Tensor, activity: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
@@ -36,10 +38,11 @@ def voice_target(activity: torch.Tensor, people: torch.Tensor, counted: torch.Te
     return torch.where(alone, torch.gather(people, 1, activity.argmax(dim=-1)), torch.full_like(people[:, :1], IGNORED))
 
 
-def voice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of ``[batch, frames, people]`` at the frames with a target; 0 if there is none."""
-    total = functional.cross_entropy(logits.float().flatten(0, -2), target.flatten(), ignore_index=IGNORED, reduction="sum")
-    return total / (target != IGNORED).sum().clamp(min=1)
+def voice_loss(voices: torch.Tensor, centres: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Softmax of the cosines of ``[batch, frames, width]`` with the centres, at the frames with a target; 0 if there is none."""
+    known = target != IGNORED
+    cosine = functional.normalize(voices[known].float(), dim=1) @ functional.normalize(centres.float(), dim=1).T
+    return functional.cross_entropy(FRAME_SCALE * cosine, target[known], reduction="sum") / known.sum().clamp(min=1)
 
 
 def margin_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
@@ -48,6 +51,14 @@ def margin_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.T
         return embeddings.sum() * 0.0
     cosine = functional.normalize(embeddings.float(), dim=1) @ functional.normalize(centres.float(), dim=1).T
     return functional.cross_entropy(SCALE * (cosine - MARGIN * functional.one_hot(people, len(centres))), people)
+
+
+def place_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
+    """How far embeddings ``[n, width]`` point away from their own person's centre: 1 less the cosine; 0 for ``n = 0``."""
+    if not len(people):
+        return embeddings.sum() * 0.0
+    cosine: torch.Tensor = functional.cosine_similarity(embeddings.float(), centres[people].float(), dim=1)
+    return (1 - cosine).mean()
 
 
 class LogMel(torch.nn.Module):

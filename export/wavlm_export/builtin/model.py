@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import WavLMConfig, WavLMForAudioFrameClassification, WavLMForXVector
 
+from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin.config import LABELS
 from wavlm_export.builtin.losses import MELS
 
@@ -36,7 +37,7 @@ class Answer:
     activity: torch.Tensor
     """Logits ``[batch, frames, 3]``."""
     voices: torch.Tensor
-    """Logits ``[batch, frames, people]``."""
+    """``[batch, frames, embedding]``: where in the space of voices each frame's is."""
     mels: torch.Tensor
     """``[batch, frames, 40]``, from the convolution stack alone."""
     frames: torch.Tensor
@@ -75,8 +76,11 @@ def wavlm_config(sizes: Model, people: int = 2) -> WavLMConfig:
 class Student(torch.nn.Module):
     """Two of transformers' models that share one backbone, and the helper heads that only training uses."""
 
-    def __init__(self, sizes: Model, people: int) -> None:
+    def __init__(self, sizes: Model, people: int, centres: torch.Tensor | None = None) -> None:
+        """``centres``: places ``[people, embedding]`` of the people in the embedding space, which stay; ``None``: they are learned."""
         super().__init__()
+        if centres is not None and centres.shape != (people, sizes.embedding):
+            raise OptionError(f"The voice teacher's embeddings are {centres.shape[1]} wide: set model.embedding to that.")
         config = wavlm_config(sizes)
         config.num_labels = LABELS
         config.id2label = {label: f"SPEAKER_{label}" for label in range(LABELS)}
@@ -84,10 +88,11 @@ class Student(torch.nn.Module):
         self.sd = WavLMForAudioFrameClassification(config)
         self.sv = WavLMForXVector(wavlm_config(sizes, people))
         self.sv.wavlm = self.sd.wavlm
-        self.voices = torch.nn.Linear(sizes.hidden, people)
+        self.voices = torch.nn.Linear(sizes.hidden, sizes.embedding)
         self.mels = torch.nn.Linear(sizes.conv_dim[-1], MELS)
         # Centres of the margin softmax, one per person: the x-vector class's own objective, kept with its scale and margin in losses.py.
-        self.centres = torch.nn.Parameter(0.1 * torch.randn(people, sizes.embedding))
+        self.centres = torch.nn.Parameter(0.1 * torch.randn(people, sizes.embedding) if centres is None else centres.clone())
+        self.centres.requires_grad_(centres is None)
         for layer in self.sd.wavlm.encoder.layers:
             layer.attention.forward = MethodType(_attention, layer.attention)
 

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import losses, model, prepare, voices
+from wavlm_export.builtin import losses, model, prepare, voice_teacher, voices
 from wavlm_export.builtin.conversations import Conversations
 
 if TYPE_CHECKING:
@@ -73,12 +73,14 @@ class Trainer:
         held = [one for one in every if one.name in recipe.data.unseen]
         self._held = Conversations(voices.Cast(held, (1.0,)), recipe.simulation, self.settings.seed + 1, noise) if held else None
         torch.manual_seed(self.settings.seed)
-        self.student = model.Student(recipe.model, len(cast))
+        teacher = recipe.data.voice_teacher
+        placed = torch.from_numpy(voice_teacher.centres(cast, teacher, Path(recipe.data.packed))) if teacher else None
+        self.student = model.Student(recipe.model, len(cast), placed)
         if self.settings.start:
             model.start_from(self.student, self.settings.start)
         self.student.to(self.device)
         self.energies = losses.LogMel().to(self.device)
-        matrices = [value for value in self.student.parameters() if value.ndim > 1]
+        matrices = [value for value in self.student.parameters() if value.ndim > 1 and value.requires_grad]
         others = [value for value in self.student.parameters() if value.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": self.settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
@@ -141,7 +143,7 @@ class Trainer:
             "activity": losses.activity_loss(
                 answer.activity, activity, counted * (1 + self.settings.overlap_weight * (activity.sum(dim=-1) > 1))
             ),
-            "voice": losses.voice_loss(answer.voices, target),
+            "voice": losses.voice_loss(answer.voices, self.student.centres, target),
             "embedding": self._embedding_loss(answer.frames, target, people),
             "mel": losses.mel_loss(answer.mels, self.energies(samples)),
         }
@@ -165,7 +167,10 @@ class Trainer:
         alone = (inner[:, None, :] == people[:, :, None]) & (people[:, :, None] >= 0)
         window, column = torch.nonzero(alone.sum(dim=2) >= LEAST_SOLO, as_tuple=True)
         embeddings = self.student.embeddings(frames[window], alone[window, column].float())
-        return losses.margin_loss(embeddings, self.student.centres, people[window, column])
+        centres, named = self.student.centres, people[window, column]
+        loss = losses.margin_loss(embeddings, centres, named)
+        # Learned centres may move to where the embeddings are; a teacher's say where those should be.
+        return loss if centres.requires_grad else loss + self.settings.place_weight * losses.place_loss(embeddings, centres, named)
 
     def validate(self) -> float | None:
         """The activity loss on fixed conversations of unseen voices; None without such voices."""

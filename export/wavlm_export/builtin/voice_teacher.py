@@ -1,0 +1,90 @@
+"""People in, the places of their voices in a teacher's speaker space out: what the student's embeddings are drawn towards.
+
+A few dozen voices do not teach which voices are alike. A speaker embedder that was trained on many thousands of people knows; the
+embeddings that it gives the people of the cast become the fixed centres of the student's own embedding space.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin.config import RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from wavlm_export.builtin.voices import Cast
+
+PIECES, PIECE_FRAMES = 8, 250
+"""From so many pieces of five seconds a person's place is found."""
+MELS = 80
+
+
+def centres(cast: Cast, teacher: str, cache: Path) -> NDArray[np.float32]:
+    """``[people, width]``: each person's mean embedding by the teacher, less the mean of all, of length 1.
+
+    ``teacher``: an ONNX file that takes ``[1, frames, 80]`` log-mel energies less their mean over time, as Kaldi computes them (CAM++ of
+    3D-Speaker is one). ``cache``: the folder that keeps what was computed. Raises :class:`OptionError` if the teacher is not there.
+    """
+    path = Path(teacher)
+    if not path.is_file():
+        raise OptionError(f"There is no voice teacher {path}: set data.voice_teacher to an ONNX file, or to nothing.")
+    people = json.dumps([[voice.name, len(voice.samples)] for voice in cast.voices] + [list(cast.speeds)])
+    key = hashlib.sha256(people.encode() + path.read_bytes()).hexdigest()[:16]
+    kept = cache / f"people-{key}.npy"
+    if not kept.exists():
+        embed = embedder(path)
+        found = np.stack([_person(cast, person, embed) for person in range(len(cast))])
+        aside = kept.with_suffix(".part.npy")
+        np.save(aside, found)
+        aside.replace(kept)
+    every = np.load(kept)
+    apart = every - every.mean(axis=0)
+    placed: NDArray[np.float32] = (apart / np.linalg.norm(apart, axis=1, keepdims=True)).astype(np.float32)
+    return placed
+
+
+def _person(cast: Cast, person: int, embed: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean of the embeddings ``[width]`` of some pieces, each of length 1."""
+    random = np.random.default_rng([7, person])
+    pieces = [embed(cast.speak(person, PIECE_FRAMES, random)[0]) for _ in range(PIECES)]
+    mean: NDArray[np.float32] = np.mean([piece / np.linalg.norm(piece) for piece in pieces], axis=0)
+    return mean
+
+
+def embedder(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """A function from samples ``[n]`` at 16 kHz to the teacher's embedding ``[width]``."""
+    from wavlm_diarizer.sessions import open_session
+
+    session = open_session(path)
+    (wanted,) = session.get_inputs()
+
+    def embed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        energies = log_mels(samples)
+        (embedding,) = session.run(None, {wanted.name: (energies - energies.mean(axis=0))[None]})
+        answer: NDArray[np.float32] = embedding[0]
+        return answer
+
+    return embed
+
+
+def log_mels(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Kaldi's log-mel energies ``[frames, 80]``, every 10 ms, without dither."""
+    import kaldi_native_fbank
+
+    options = kaldi_native_fbank.FbankOptions()
+    options.frame_opts.samp_freq = RATE
+    options.frame_opts.dither = 0.0
+    options.mel_opts.num_bins = MELS
+    bank = kaldi_native_fbank.OnlineFbank(options)
+    bank.accept_waveform(RATE, samples.astype(np.float32))
+    bank.input_finished()
+    return np.stack([bank.get_frame(frame) for frame in range(bank.num_frames_ready)]).astype(np.float32)
