@@ -75,7 +75,7 @@ def write_folder(folder: Path, checkpoint: Checkpoint, files: Mapping[str, bytes
 def _weights(path: Path) -> str:
     """The SHA-256 of the weights that a model file was made from, empty if it does not say."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         metadata = onnx.load(path, load_external_data=False).metadata_props

@@ -6,13 +6,13 @@ In: a model's path or bytes. Out: an ``onnxruntime.InferenceSession`` on the CPU
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavlm_diarizer.errors import ModelFormatError, OptionError
 from wavlm_diarizer.machine import cpu, usable_cores
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import ModuleType
 
     import onnxruntime
@@ -86,6 +86,8 @@ def open_session(
     onnxruntime = load_onnxruntime()
     name = "The model" if isinstance(model, bytes) else str(model)
     options = session_options(threads=threads, spin=spin, low_memory=low_memory)
+    if cpu().may_saturate:
+        model = _exact(model)
     try:
         return onnxruntime.InferenceSession(
             model if isinstance(model, bytes) else str(model), sess_options=options, providers=["CPUExecutionProvider"]
@@ -94,6 +96,16 @@ def open_session(
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelFormatError(f"{name} is not an ONNX model that onnxruntime {onnxruntime.__version__} can run: {reason}") from error
+
+
+def _exact(model: str | Path | bytes) -> str | Path | bytes:
+    """The model as it must be opened for :data:`EXACT_INT8` to reach all its products."""
+    from wavlm_diarizer.exact_int8 import with_weights_in_bodies
+
+    try:
+        return with_weights_in_bodies(model if isinstance(model, bytes) else Path(model).read_bytes()) or model
+    except OSError:
+        return model  # onnxruntime says what is wrong with the file
 
 
 def run_options(*, low_memory: bool = False) -> onnxruntime.RunOptions:
