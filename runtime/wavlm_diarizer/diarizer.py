@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from wavlm_diarizer.audio import open_audio
 from wavlm_diarizer.decoding import decode
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import AudioContentError, ModelFormatError, ModelSettingsError, OptionError
+from wavlm_diarizer.precision_choice import faster
 from wavlm_diarizer.settings import ModelSettings
 from wavlm_diarizer.speakers import JoinedActivity, SpeakerJoin
 from wavlm_diarizer.windows import Window, cut, normalise
@@ -60,7 +62,8 @@ class Diarizer:
     cache (or can be downloaded: needs ``huggingface_hub``). ``session``: an opened onnxruntime session instead, with ``settings`` unless
     they are in its metadata.
 
-    ``precision`` chooses among the files of a folder (``auto``, ``fp32``, ``int8``); ``threads``, ``spin`` and ``low_memory`` are those of
+    ``precision`` chooses among the files of a folder: ``fp32``, ``int8``, or ``auto`` for the faster one on this machine, measured once and
+    kept in the user's cache; ``threads``, ``spin`` and ``low_memory`` are those of
     :func:`wavlm_diarizer.sessions.session_options`. ``decoding`` and the window lengths replace the file's own.
 
     Raises :class:`ModelError` subclasses for a file that is missing or cannot be run, :class:`OptionError` for arguments without sense.
@@ -85,7 +88,8 @@ class Diarizer:
         from wavlm_diarizer.sessions import open_session, run_options
 
         if session is None:
-            file = model_file.find(model, precision=precision, revision=revision)
+            prefer = partial(faster, threads=threads, low_memory=low_memory)
+            file = model_file.find(model, precision=precision, revision=revision, prefer=prefer)
             self._name = file.name
             self._session = open_session(file.path, threads=threads, spin=spin, low_memory=low_memory)
             own = settings or file.settings(self._session)

@@ -16,7 +16,7 @@ from wavlm_diarizer.errors import ModelFormatError, ModelNotFoundError, ModelSet
 from wavlm_diarizer.settings import ModelSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import onnxruntime
 
@@ -68,11 +68,18 @@ class ModelFile:
         )
 
 
-def find(model: str | os.PathLike[str] | None = None, *, precision: str = "auto", revision: str | None = None) -> ModelFile:
+def find(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    precision: str = "auto",
+    revision: str | None = None,
+    prefer: Callable[[Mapping[str, Path]], str] | None = None,
+) -> ModelFile:
     """The file that ``model`` names.
 
-    ``precision`` chooses among the files of a folder: ``fp32``, ``int8``, or ``auto`` for int8 where there is one. The network is used only
-    for a hub id that is not in the local cache. Raises :class:`ModelNotFoundError`, :class:`ModelFormatError` or :class:`OptionError`.
+    ``precision`` chooses among the files of a folder: ``fp32``, ``int8``, or ``auto`` for the one that ``prefer`` names of those that there
+    are (a path for each precision), without it int8. The network is used only for a hub id that is not in the local cache. Raises
+    :class:`ModelNotFoundError`, :class:`ModelFormatError` or :class:`OptionError`.
     """
     if precision not in {"auto", *NAMES}:
         raise OptionError(f"precision must be auto, fp32 or int8, not {precision!r}.")
@@ -82,12 +89,26 @@ def find(model: str | os.PathLike[str] | None = None, *, precision: str = "auto"
         return ModelFile(BUILTIN)
     path = Path(model).expanduser()
     if path.is_dir():
-        return ModelFile(_in_folder(path, precision))
+        return ModelFile(_preferred(path, precision, prefer) or _in_folder(path, precision))
     if path.exists():
         return ModelFile(path)
     if hub.is_hub_id(os.fspath(model)):
-        return ModelFile(_from_hub(os.fspath(model), precision, revision))
+        cached = hub.cached_snapshot(os.fspath(model), revision)
+        known = _preferred(cached, precision, prefer) if cached is not None else None
+        return ModelFile(known or _from_hub(os.fspath(model), precision, revision))
     raise ModelNotFoundError(f"There is no model at {path}; name an .onnx file, a folder that holds one, or a hub id such as owner/model.")
+
+
+def _preferred(folder: Path, precision: str, prefer: Callable[[Mapping[str, Path]], str] | None) -> Path | None:
+    """The preferred one of a folder's precisions, ``None`` where there is nothing to choose."""
+    if precision != "auto" or prefer is None:
+        return None
+    files: dict[str, Path] = {}
+    for kind, names in NAMES.items():
+        found = next((path for name in names for path in (folder / "onnx" / name, folder / name) if path.is_file()), None)
+        if found is not None:
+            files[kind] = found
+    return files[prefer(files)] if len(files) > 1 else None
 
 
 def _from_hub(hub_id: str, precision: str, revision: str | None) -> Path:

@@ -3,49 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer import __version__
+from wavlm_diarizer.cache import cache_folder
 from wavlm_diarizer.errors import MissingExtraError
-from wavlm_diarizer.model_file import is_checkpoint
+from wavlm_diarizer.model_file import HUB_JSON, is_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXPORT_NEEDS = ("torch", "transformers", "optimum.exporters.onnx", "onnx", "safetensors")
-CACHE_VARIABLE = "WAVLM_DIARIZER_CACHE"
-
-
-def cache_folder() -> Path:
-    """The folder for exported models: ``WAVLM_DIARIZER_CACHE``, else where the system keeps a user's caches."""
-    if folder := os.environ.get(CACHE_VARIABLE):
-        return Path(folder).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "wavlm-diarizer" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "wavlm-diarizer"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavlm-diarizer"
 
 
 def exported(model: str | None, precision: str, *, quiet: bool) -> str | None:
-    """``model`` itself, unless it is a checkpoint's folder: then the file that was exported from it, now or earlier.
+    """``model`` itself, unless it is a checkpoint's folder: then what was exported from it, now or earlier.
 
-    Raises :class:`MissingExtraError` if it has to be exported and the ``export`` extra is not installed.
+    That is one file, or for ``auto`` a folder with both precisions, of which the faster one here is taken. Raises
+    :class:`MissingExtraError` if it has to be exported and the ``export`` extra is not installed.
     """
     if model is None or not (folder := Path(model).expanduser()).is_dir() or not is_checkpoint(folder):
         return model
-    precision = "int8" if precision == "auto" else precision
-    target = cache_folder() / f"{folder.resolve().name}-{_fingerprint(folder)}-{precision}.onnx"
-    if not target.is_file():
+    stem = f"{folder.resolve().name}-{_fingerprint(folder)}"
+    target = cache_folder() / (stem if precision == "auto" else f"{stem}-{precision}.onnx")
+    # Of a folder's files, the last that is put in its place.
+    if not (target / HUB_JSON[-1] if precision == "auto" else target).is_file():
         export = load_exporter()
         if not quiet:
             print(f"wavlm-diarizer: exporting {folder} to {target}, once", file=sys.stderr)  # noqa: T201
         target.parent.mkdir(parents=True, exist_ok=True)
-        export(folder, target, precision=precision)
+        export(folder, target, precision=None if precision == "auto" else precision)
     return str(target)
 
 

@@ -46,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     channels.add_argument("--channel", type=int, metavar="N", help="take only channel N, counted from 1")
     channels.add_argument("--per-channel", action="store_true", help="diarize every channel on its own: their people are different")
     model = parser.add_argument_group("inference")
-    model.add_argument("--precision", choices=("auto", "fp32", "int8"), default="auto", help="which file of a model folder (default: auto)")
+    model.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "int8"),
+        default="auto",
+        help="which file of a model folder; auto: the faster one here, measured once (default: auto)",
+    )
     model.add_argument("--threads", type=int, metavar="N", help="default: as many as this process may use")
     model.add_argument("--low-memory", action="store_true", help="less memory, somewhat slower")
     model.add_argument("--spin", action="store_true", help="idle threads wait busily: a little faster, at the cost of everything else")
