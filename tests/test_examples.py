@@ -9,8 +9,7 @@ from pathlib import Path
 import soundfile
 
 from wavlm_diarizer import Diarization, Diarizer
-from wavlm_diarizer.cli.diarize import SAMPLE
-from wavlm_diarizer.model_file import BUILTIN
+from wavlm_diarizer.model_file import BUILTIN, SAMPLE
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

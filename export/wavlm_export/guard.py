@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wavlm_diarizer.diarizer import sigmoid
+from wavlm_diarizer import agreement
 from wavlm_diarizer.errors import OptionError, VerificationError
 
 if TYPE_CHECKING:
@@ -24,19 +24,11 @@ if TYPE_CHECKING:
 LEAST_SECONDS = 60
 LEAST_FRAMES = 200
 """For each label, as many frames on and as many off, and so many seconds in all, or nothing can be said about labels."""
-CERTAIN = 0.05
-"""Frames whose fp32 probability is nearer than this to the threshold may flip: any rounding would flip them."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class Limits(agreement.Limits):
     """How far a quantized graph may be from its fp32 reference."""
-
-    relative_rms: float = 0.06
-    """Root mean square of the difference of the logits over that of the logits, each with its mean over time removed per label."""
-    labels_equal: float = 0.995
-    """Share of the certain frames with the same label."""
-    mean_probability_difference: float = 0.02
 
     def loosened(self, changes: Mapping[str, float]) -> Limits:
         """These limits with others in place of some. Raises :class:`OptionError` for a name that is none."""
@@ -94,17 +86,11 @@ def measure(
     expected, answers = list(reference), [candidate(window) for window in windows]
     if any(one.shape != other.shape for one, other in zip(expected, answers, strict=True)):
         raise VerificationError("The quantized graph answers with another shape than fp32.")
-    right, answered = np.concatenate(expected).astype(np.float64), np.concatenate(answers).astype(np.float64)
-    difference = (answered - answered.mean(axis=0)) - (right - right.mean(axis=0))
-    spread = float(np.sqrt(np.mean((right - right.mean(axis=0)) ** 2)))
-    probability, answered_probability = sigmoid(right), sigmoid(answered)
-    certain = np.abs(probability - 0.5) > CERTAIN
-    same = (probability > 0.5) == (answered_probability > 0.5)
+    right = np.concatenate(expected)
+    apart = agreement.compare(right, np.concatenate(answers))
     on = (right > 0).sum(axis=0)
     return Measured(
-        relative_rms=float(np.nan_to_num(np.sqrt(np.mean(difference**2)) / max(spread, 1e-12), nan=np.inf)),
-        labels_equal=float(same[certain].mean()) if certain.any() else 1.0,
-        mean_probability_difference=float(np.nan_to_num(np.abs(probability - answered_probability).mean(), nan=np.inf)),
+        **asdict(apart),
         seconds=len(right) / frames_per_second,
         frames_on=tuple(int(count) for count in on),
         frames_off=tuple(int(len(right) - count) for count in on),

@@ -63,7 +63,8 @@ class Diarizer:
     they are in its metadata.
 
     ``precision`` chooses among the files of a folder: ``fp32``, ``int8``, or ``auto`` for the faster one on this machine, measured once and
-    kept in the user's cache; ``threads``, ``spin`` and ``low_memory`` are those of
+    kept in the user's cache. ``provider`` names another of onnxruntime's execution providers than the CPU's; its answer is compared with
+    the CPU's once (:mod:`wavlm_diarizer.providers`). ``threads``, ``spin`` and ``low_memory`` are those of
     :func:`wavlm_diarizer.sessions.session_options`. ``decoding`` and the window lengths replace the file's own.
 
     Raises :class:`ModelError` subclasses for a file that is missing or cannot be run, :class:`OptionError` for arguments without sense.
@@ -77,6 +78,7 @@ class Diarizer:
         settings: ModelSettings | None = None,
         precision: str = "auto",
         revision: str | None = None,
+        provider: str = "cpu",
         threads: int | None = None,
         spin: bool = False,
         low_memory: bool = False,
@@ -88,11 +90,20 @@ class Diarizer:
         from wavlm_diarizer.sessions import open_session, run_options
 
         if session is None:
-            prefer = partial(faster, threads=threads, low_memory=low_memory)
+            on_cpu = provider.lower() in {"cpu", "cpuexecutionprovider"}
+            # Other providers have faster ways to round than the bytes of a file that was made for CPUs.
+            prefer = partial(faster, threads=threads, low_memory=low_memory) if on_cpu else lambda _: "fp32"
             file = model_file.find(model, precision=precision, revision=revision, prefer=prefer)
             self._name = file.name
-            self._session = open_session(file.path, threads=threads, spin=spin, low_memory=low_memory)
-            own = settings or file.settings(self._session)
+            if on_cpu:
+                self._session = open_session(file.path, threads=threads, spin=spin, low_memory=low_memory)
+                own = settings or file.settings(self._session)
+            else:
+                from wavlm_diarizer import providers
+
+                self._session = providers.open_on(file, provider, threads=threads, low_memory=low_memory)
+                own = settings or file.settings(self._session)
+                providers.check(self._session, file, own, provider)
         else:
             if model is not None:
                 raise OptionError("Give a model or a session, not both.")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 BUILTIN = Path(__file__).with_name("builtin") / "model.onnx"
 """The model that comes with the package."""
+SAMPLE = BUILTIN.with_name("sample.flac")
+"""The recording that comes with it, half a minute of a meeting; its reference turns lie beside it."""
 INPUT = "input_values"
 OUTPUT = "logits"
 

@@ -119,7 +119,8 @@ def test_the_real_checkpoint_answers_as_pytorch_does_and_as_published(tmp_path: 
 
 
 def test_int8_holds_the_guard_and_says_so_in_the_file(small: Path) -> None:
-    settings = Diarizer(small).settings
+    # By name: on some machines the fp32 file of so small a model is the faster one, and "auto" opens that.
+    settings = Diarizer(small, precision="int8").settings
     report = settings.verification["int8"]
     assert (settings.precision, settings.batch_independent, settings.graph) == ("int8", True, "fast")
     assert report["relative_rms"] <= 0.06

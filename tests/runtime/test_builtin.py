@@ -13,7 +13,7 @@ import soundfile
 from wavlm_diarizer import Diarizer
 from wavlm_diarizer import diarizer as module
 from wavlm_diarizer.audio import open_audio
-from wavlm_diarizer.cli.diarize import SAMPLE
+from wavlm_diarizer.model_file import SAMPLE
 
 if TYPE_CHECKING:
     from wavlm_diarizer.diarization import Diarization

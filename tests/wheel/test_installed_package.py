@@ -47,7 +47,7 @@ def test_diarizing_loads_nothing_but_the_runtimes_dependencies() -> None:
     code = """
 import json, sys
 from wavlm_diarizer import Diarizer
-from wavlm_diarizer.cli.diarize import SAMPLE
+from wavlm_diarizer.model_file import SAMPLE
 assert Diarizer()(SAMPLE).turns
 print(json.dumps(sorted(sys.modules)))
 """

@@ -34,8 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     from wavlm_diarizer import benchmark
     from wavlm_diarizer.audio import open_audio
     from wavlm_diarizer.cli.checkpoints import exported
-    from wavlm_diarizer.cli.diarize import SAMPLE
     from wavlm_diarizer.machine import cpu, usable_cores
+    from wavlm_diarizer.model_file import SAMPLE
 
     if arguments.rounds < 1:
         raise OptionError(f"--rounds must be at least 1, not {arguments.rounds}.")

@@ -13,6 +13,7 @@ from wavlm_diarizer.cli.inputs import STDIN, Recording, output_paths, recordings
 from wavlm_diarizer.cli.options import add_decoding_options, add_window_options, decoding_given
 from wavlm_diarizer.errors import DiarizerError, FormatError, OptionError, OutputError
 from wavlm_diarizer.formats import FORMATS, by_name, by_path
+from wavlm_diarizer.model_file import SAMPLE
 
 if TYPE_CHECKING:
     import argparse
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from wavlm_diarizer.diarization import Diarization
     from wavlm_diarizer.diarizer import Diarizer, Progress
 
-SAMPLE = Path(__file__).parents[1] / "builtin" / "sample.flac"
-"""The sample recording that comes with the package; its reference turns lie beside it."""
 STREAMED = "rttm"
 """The format of several results in one stream: the only one whose files can simply follow each other."""
 
@@ -51,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "fp32", "int8"),
         default="auto",
         help="which file of a model folder; auto: the faster one here, measured once (default: auto)",
+    )
+    model.add_argument(
+        "--provider",
+        default="cpu",
+        metavar="NAME",
+        help="onnxruntime's execution provider: cpu, openvino, cuda, coreml ...; its answer is compared with the CPU's once (default: cpu)",
     )
     model.add_argument("--threads", type=int, metavar="N", help="default: as many as this process may use")
     model.add_argument("--low-memory", action="store_true", help="less memory, somewhat slower")
@@ -123,6 +128,7 @@ def _diarizer(arguments: argparse.Namespace) -> Diarizer:
     diarizer = Diarizer(
         exported(arguments.model, arguments.precision, quiet=arguments.quiet),
         precision=arguments.precision,
+        provider=arguments.provider,
         threads=arguments.threads,
         spin=arguments.spin,
         low_memory=arguments.low_memory,
