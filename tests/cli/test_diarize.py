@@ -228,6 +228,16 @@ def test_a_reader_that_goes_away_is_no_error_message(calls: Path, fake: Path) ->
     assert (done.stderr, len(done.stdout.splitlines())) == (b"", 1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_result_that_does_not_fit_on_standard_output_is_one_sentence() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "wavlm_diarizer", "diarize", "--sample"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "wavlm-diarizer: standard output cannot be written: No space left on device.\n"
+
+
 def test_decoding_options_change_the_turns(calls: Path, fake: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diarize", str(calls / "a.wav"), "-m", str(fake), "--min-on", "1.55"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2

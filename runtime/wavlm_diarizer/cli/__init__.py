@@ -80,9 +80,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does: not an error. Nothing may be flushed to it at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         return FAILED
+    except OSError as error:
+        # Files that are read and written by name have errors of their own; what has no name is the stream of the results.
+        if error.filename is not None:
+            raise
+        _close_stdout()
+        return _fail(f"standard output cannot be written: {error.strerror}.", FAILED)
     return code
+
+
+def _close_stdout() -> None:
+    """Nothing more goes to standard output, whatever is still waiting to be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(reason: object, code: int) -> int:
