@@ -86,6 +86,7 @@ def test_the_full_size_model_answers_as_pytorch_does_and_its_int8_holds_the_guar
     assert {case["case"].split(" samples")[0] for case in reports["fp32"]["fp32"]["cases"]} >= {"400", "6400", "79999", "479999"}
     assert reports["int8"]["int8"]["verdict"] == "passed"
     assert reports["int8"]["int8"]["relative_rms"] <= 0.06
+    assert reports["int8"]["int8"]["share_of_the_work_in_int8"] > 0.8
     assert_same_answer(Diarizer(tmp_path / "out", precision="fp32"), source, (401, 160_001))
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "out" / "onnx").iterdir()}
     assert sizes["model_quantized.onnx"] < 0.4 * sizes["model.onnx"]

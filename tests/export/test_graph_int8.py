@@ -211,12 +211,3 @@ def test_what_the_fast_graph_does_not_support_is_exported_portably(tmp_path: Pat
     assert onnx.load(tmp_path / "model.onnx").metadata_props
     with pytest.raises(CheckpointError, match="--graph portable"):
         export(source, tmp_path / "other.onnx", precision="fp32", options=Options(graph="fast"))
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("seed", [0, 11])
-def test_the_full_size_model_holds_the_guard_in_int8(tmp_path: Path, seed: int) -> None:
-    source = random_checkpoints.save(tmp_path / "full", "wavlm-base-plus", seed)
-    report = export(source, tmp_path / "model.onnx")["int8"]["int8"]
-    assert report["verdict"] != "failed"
-    assert report["share_of_the_work_in_int8"] > 0.8
