@@ -89,14 +89,19 @@ def mixture(
             at = int(at_seconds * sound.RATE)
             if at + len(clip) > length:
                 break
-            level = np.sqrt(np.mean(clip[np.abs(clip) > 0.02 * np.abs(clip).max()] ** 2))
-            mixed[at : at + len(clip)] += clip * (LOUDNESS * 10 ** (gain_db / 20) / level)
+            mixed[at : at + len(clip)] += clip * (LOUDNESS * 10 ** (gain_db / 20) / level(clip))
             spoken += [(at_seconds + start, at_seconds + end, who) for start, end in activity(clip)]
             at_seconds = at / sound.RATE + len(clip) / sound.RATE + rng.exponential(MEAN_PAUSE)
     half = sound.RATE // 2
     banded = soxr.resample(soxr.resample(mixed, sound.RATE, half), half, sound.RATE)[:length].astype(np.float32)
     peak = np.abs(banded).max()
     return (first, second), banded * (PEAK / peak) if peak > PEAK else banded, spoken
+
+
+def level(clip: NDArray[np.float32]) -> np.float32:
+    """The root mean square of a clip's louder samples, those over a fiftieth of its peak."""
+    loud: np.float32 = np.sqrt(np.mean(clip[np.abs(clip) > 0.02 * np.abs(clip).max()] ** 2))
+    return loud
 
 
 def activity(clip: NDArray[np.float32]) -> list[tuple[float, float]]:
