@@ -143,6 +143,19 @@ def score(reference: Diarization, result: Diarization, *, policy: Policy | None 
     )
 
 
+def speech_activity(whole: Diarization) -> Diarization:
+    """The same recording with all its turns one speaker's, joined where they overlap or touch.
+
+    Scored, two such give the errors of speech activity detection alone: missed and false alarm as shares of the time with speech, whoever
+    speaks, and no confusion.
+    """
+    from wavlm_diarizer.diarization import Diarization, Turn
+    from wavlm_diarizer.uem import joined
+
+    spans = joined((turn.start, turn.end) for turn in whole.turns)
+    return Diarization((Turn(start, end, "speech") for start, end in spans), duration=whole.duration, name=whole.name)
+
+
 def total(scores: Iterable[Score], name: str = "total") -> Score:
     """The sum over recordings: rates are weighted by speech (DER) and by speakers (JER), as NIST and DIHARD do."""
     every = list(scores)

@@ -9,7 +9,7 @@ import pytest
 
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import MissingExtraError, OptionError
-from wavlm_diarizer.scoring import Policy, Score, score, total
+from wavlm_diarizer.scoring import Policy, Score, score, speech_activity, total
 
 
 def spoken(*turns: tuple[float, float, str]) -> Diarization:
@@ -76,6 +76,14 @@ def test_turns_of_one_speaker_that_overlap_count_once() -> None:
 def test_touching_turns_of_one_speaker_keep_their_boundary_for_the_collar() -> None:
     seam = spoken((0, 5, "A"), (5, 10, "A"))
     assert score(seam, seam, policy=Policy(collar=1)).speech == pytest.approx(8)
+
+
+def test_speech_activity_alone_is_scored_whoever_speaks() -> None:
+    assert [(turn.start, turn.end) for turn in speech_activity(OVERLAP).turns] == [(0, 12)]
+    # From 12 to 15 nobody speaks; who speaks from 8 to 12, and that two do, is not asked.
+    one = score(speech_activity(OVERLAP), speech_activity(spoken((1, 6, "x"), (6, 15, "y"))))
+    assert parts(one) == pytest.approx((12, 1, 3, 0))
+    assert score(speech_activity(spoken()), speech_activity(TWO)).der == 1
 
 
 def test_silence_is_scored_without_dividing_by_nothing() -> None:
