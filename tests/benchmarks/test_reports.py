@@ -13,6 +13,7 @@ import pytest
 import soundfile
 
 import accuracy
+import diarizers
 import footprint
 import measuring
 import report
@@ -73,7 +74,7 @@ def test_a_contender_answers_each_request_and_then_tells_its_memory() -> None:
     requests = [{"wav": "a.wav", "speakers": 2}, {"wav": "bad.wav", "speakers": None}]
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=accuracy.CONTENDERS,
+        cwd=diarizers.CONTENDERS,
         input="".join(json.dumps(request) + "\n" for request in requests),
         text=True,
         capture_output=True,
@@ -93,11 +94,11 @@ def test_counts_of_speakers_are_right_off_by_one_or_further_off() -> None:
 
 
 def test_times_are_compared_within_a_round() -> None:
-    every = [accuracy.Recording(name, Path(name), 10.0, Diarization([])) for name in ("a", "b")]
-    own, other = (accuracy.Contender(name, name, []) for name in ("own", "other"))
-    own.seconds = {"a": [1.0, 2.0, 1.0], "b": [1.0, 2.0, 1.0]}
-    other.seconds = {"a": [2.0, 4.0, 3.0], "b": [2.0, 4.0, 3.0]}
-    assert accuracy.timing(other, own, every) == {
+    times = {
+        "recordings": {"set/a": 10.0, "set/b": 10.0},
+        "seconds": {"own": [[1.0, 1.0], [2.0, 2.0], [1.0, 1.0]], "other": [[2.0, 2.0], [4.0, 4.0], [3.0, 3.0]]},
+    }
+    assert accuracy.timing("other", "own", times) == {
         "seconds_per_second": 0.3,
         "times_ours": 2.0,
         "times_ours_least": 2.0,
