@@ -1,0 +1,77 @@
+"""What the speed benchmark measured in, the figures that this project set itself out, each with what was reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from engines import BASE, OWN
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure, with what is wanted of it."""
+
+    what: str
+    figure: float
+    least: float | None
+    """What has to be reached; ``None``: only reported."""
+    aim: float | None
+    smaller: bool = False
+    """Smaller is better."""
+
+    @property
+    def verdict(self) -> str:
+        """How far it was reached."""
+        if self.least is None or self.aim is None:
+            return "reported"
+        sign = -1 if self.smaller else 1
+        if sign * self.figure >= sign * self.aim:
+            return "aim reached"
+        return "reached" if sign * self.figure >= sign * self.least else "**missed**"
+
+
+FASTER = (
+    ("int8, times as fast as optimum fp32", BASE, OWN, 2.0, 2.5),
+    ("int8, times as fast as onnxruntime's dynamic int8", "dynamic_int8", OWN, 1.35, 1.7),
+    ("int8, times as fast as OpenVINO as it comes", "openvino_default", OWN, 0.95, 1.2),
+    ("int8, times as fast as OpenVINO with NNCF int8 + fp32", "openvino_int8", OWN, 0.75, 0.95),
+    ("int8, times as fast as transformers + torch fp32 eager", "torch_fp32", OWN, None, None),
+    ("int8, times as fast as transformers + torch bf16 eager", "torch_bf16", OWN, None, None),
+    ("fp32, times as fast as optimum fp32", BASE, "own_fp32", 1.0, 1.08),
+)
+"""What, slower and faster engine, at least, aim."""
+
+
+def ratio(slower: Sequence[float], faster: Sequence[float]) -> dict[str, float]:
+    """How many times as long one took as the other, round by round: the median, the least and the most."""
+    ratios = [one / other for one, other in zip(slower, faster, strict=True)]
+    return {"median": median(ratios), "least": min(ratios), "most": max(ratios)}
+
+
+def targets(content: dict[str, Any]) -> list[Target]:
+    """All figures that the parts measured so far give."""
+    found = []
+    engines = content.get("time", {}).get("engines", {})
+    for what, slower, faster, least, aim in FASTER:
+        if slower in engines and faster in engines:
+            found.append(Target(what, ratio(engines[slower]["seconds"], engines[faster]["seconds"])["median"], least, aim))
+    if {OWN, "floor_int8"} <= set(engines):
+        above = ratio(engines[OWN]["seconds"], engines["floor_int8"]["seconds"])["median"]
+        found.append(Target("int8, times as long as its matrix products alone", above, 1.6, 1.3, smaller=True))
+    answers = content.get("agreement", {}).get("engines", {})
+    if {OWN, "openvino_int8"} <= set(answers):
+        share = answers[OWN]["relative_rms"] / answers["openvino_int8"]["relative_rms"]
+        found.append(
+            Target("int8, deviation from fp32 as a share of that of OpenVINO with NNCF int8 + fp32", share, 1.0, 0.5, smaller=True)
+        )
+    peaks = content.get("memory", {}).get("peak_bytes", {})
+    if {OWN, BASE} <= set(peaks):
+        for seconds, peak in peaks[OWN].items():
+            share = peak / peaks[BASE][seconds]
+            found.append(Target(f"int8, share of optimum fp32's peak memory, windows of {seconds} s", share, 0.6, 0.4, smaller=True))
+    return found
