@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wavlm_diarizer import model_file
+from wavlm_diarizer.agreement import CERTAIN, Limits
 from wavlm_diarizer.errors import DiarizerError, ModelNotFoundError
 from wavlm_diarizer.machine import usable_cores
 
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 ROUNDS = 3
 GAP_SECONDS = 0.2
 """Between two processes, so that one does not run on a core that the last one keeps warm or busy."""
-LABELS_EQUAL = 0.995
-"""A variant that gives other labels than fp32 in more frames than this leaves is never recommended."""
+LABELS_EQUAL = Limits().labels_equal
+"""A variant that gives other labels than fp32 in more of the certain frames than this leaves is never recommended."""
+STATUS = Path("/proc/self/status")
 TIE = 1.05
 """Differences in time below this factor are ties, which the smaller memory decides."""
 
@@ -66,7 +68,8 @@ class Measured:
     """Seconds of work per second of audio, in each round."""
     peak_bytes: int | None = None
     labels_equal: float | None = None
-    """Share of frames with the labels of fp32, ``None`` without an fp32 file to compare with."""
+    """Share of frames with the labels of fp32, ``None`` without an fp32 file to compare with. Frames whose fp32 probability is nearly 0.5
+    are not counted, as in an export's guard."""
     probability_difference: float | None = None
     """Mean absolute difference from the probabilities of fp32."""
 
@@ -120,7 +123,9 @@ def compare(
     reference = next((answer for result, answer in zip(results, answers, strict=True) if result.variant.precision == "fp32"), None)
     if reference is not None and len(reference):
         for result, answer in zip(results, answers, strict=True):
-            result.labels_equal = float(np.mean((answer > 0.5) == (reference > 0.5)))
+            certain = np.abs(np.subtract(reference, 0.5)) > CERTAIN
+            same = (answer > 0.5) == (reference > 0.5)
+            result.labels_equal = float(np.mean(same[certain])) if certain.any() else 1.0
             result.probability_difference = float(np.mean(np.abs(np.subtract(answer, reference))))
     return results
 
@@ -145,7 +150,14 @@ def _measure_in_a_process(variant: Variant, audio: str | os.PathLike[str], answe
 
 
 def _peak_bytes() -> int | None:
-    """The most memory that this process has held, ``None`` where the system does not tell (Windows)."""
+    """The most memory that this process has held, ``None`` where the system does not tell (Windows).
+
+    Linux's ``VmHWM`` counts this program alone; ``ru_maxrss`` begins with what held the process that started it.
+    """
+    if STATUS.exists():
+        for line in STATUS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import soundfile
 
 import fake_model
 from fake_model import speech
-from wavlm_diarizer.benchmark import Measured, Variant, recommended, variants
+from wavlm_diarizer import benchmark
+from wavlm_diarizer.benchmark import Measured, Variant, _measure_in_a_process, recommended, variants
 from wavlm_diarizer.cli import main
 from wavlm_diarizer.machine import usable_cores
+from wavlm_diarizer.model_file import SAMPLE
 
 
 @pytest.fixture
@@ -58,6 +61,29 @@ def test_the_command_measures_and_recommends(folder: Path, tmp_path: Path, capsy
     shown = capsys.readouterr().out
     assert "Recommended here: " in shown
     assert len(shown.splitlines()) == len(content["variants"]) + 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells a program's own peak")
+def test_the_memory_of_a_variant_is_not_that_of_the_program_that_measures(fake: Path, tmp_path: Path) -> None:
+    held = np.ones(60_000_000)
+    one = _measure_in_a_process(Variant("fp32", str(fake), 1, low_memory=False), SAMPLE, tmp_path / "answer.npy")
+    assert 0 < one["peak_bytes"] < held.nbytes
+
+
+def test_frames_that_are_on_the_threshold_in_fp32_do_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    answers = {"fp32": [0.51, 0.9, 0.1, 0.8], "int8": [0.49, 0.9, 0.1, 0.2]}
+
+    def measure(variant: Variant, _: object, answer: Path) -> dict[str, Any]:
+        np.save(answer, np.array(answers[variant.precision])[:, None])
+        return {"load_seconds": 1.0, "first_seconds": 1.0, "seconds_per_second": 1.0, "peak_bytes": 1}
+
+    monkeypatch.setattr(benchmark, "_measure_in_a_process", measure)
+    (tmp_path / "model.onnx").touch()
+    chosen = [Variant(precision, str(tmp_path / "model.onnx"), 1, low_memory=False) for precision in answers]
+    fp32, int8 = benchmark.compare(chosen, "a.wav", rounds=1)
+    assert fp32.labels_equal == 1.0
+    assert int8.labels_equal == pytest.approx(2 / 3)
+    assert benchmark.recommended([fp32, int8]) is fp32
 
 
 def test_what_cannot_be_measured_is_said_before_the_work(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

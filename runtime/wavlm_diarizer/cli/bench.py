@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from statistics import median
 from typing import TYPE_CHECKING
 
 from wavlm_diarizer.errors import OptionError
@@ -36,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from wavlm_diarizer.cli.checkpoints import exported
     from wavlm_diarizer.machine import cpu, usable_cores
     from wavlm_diarizer.model_file import SAMPLE
+    from wavlm_diarizer.sessions import load_onnxruntime
 
     if arguments.rounds < 1:
         raise OptionError(f"--rounds must be at least 1, not {arguments.rounds}.")
@@ -53,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         content = {
             "machine": {"cores": usable_cores(), "cpu": asdict(cpu())},
+            "onnxruntime": load_onnxruntime().__version__,
             "rounds": arguments.rounds,
             "variants": [result.as_dict() for result in results],
             "recommended": best.variant.name,
@@ -75,8 +78,8 @@ def table(results: list[Measured]) -> str:
                 result.variant.name,
                 f"{result.speed:.4f}",
                 f"{spread:.4f}",
-                f"{min(result.load_seconds):.2f}",
-                f"{min(result.first_seconds):.2f}",
+                f"{median(result.load_seconds):.2f}",
+                f"{median(result.first_seconds):.2f}",
                 "unknown" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:.0f}",
                 f"{result.file_bytes / 1e6:.1f}",
                 "no fp32 here" if result.labels_equal is None else f"{result.labels_equal:.2%}",
