@@ -52,7 +52,7 @@ class Engine:
 
 
 ENGINES = (
-    Engine("torch_fp32", "transformers + torch, fp32 eager", "run_torch.py", "checkpoint", ("fp32",), scaled=True),
+    Engine("torch_fp32", "transformers + torch, fp32 eager", "run_torch.py", "checkpoint", ("fp32",)),
     Engine("torch_bf16", "transformers + torch, bf16 eager", "run_torch.py", "checkpoint", ("bf16",)),
     Engine("optimum_fp32", "optimum, fp32", "run_onnxruntime.py", "optimum/model.onnx", scaled=True),
     Engine("dynamic_int8", "onnxruntime dynamic int8, MatMul only", "run_onnxruntime.py", "dynamic_int8.onnx", scaled=True),

@@ -45,7 +45,7 @@ SECONDS = 10
 """Length of the windows that are compared."""
 LENGTHS = (2, 5, 10, 20, 30)
 MEMORY_LENGTHS = (10, 30)
-CHECKED_WINDOWS = 8
+CHECKED_WINDOWS = 6
 LEAST_SAMPLE = 0.25
 """Seconds that one sample takes at least: shorter windows are run several times."""
 QUIET_SHARE, QUIET_SECONDS = 0.06, 0.03

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 OWN_COLOUR, OTHER_COLOUR, FLOOR_COLOUR = "#c2410c", "#64748b", "#cbd5e1"
 LINES = {
-    "torch_fp32": ("#94a3b8", ":"),
     "optimum_fp32": ("#334155", "--"),
     "dynamic_int8": ("#7c3aed", "--"),
     "openvino_default": ("#0891b2", "-."),
