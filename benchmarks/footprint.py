@@ -1,18 +1,24 @@
 """Size, start and memory: what the package costs before and while it works.
 
-    python benchmarks/footprint.py DATA [--hours 2]
+    python benchmarks/footprint.py DATA [--full-size MODEL] [--only PART ...]
 
-The package is built and installed without extras into a fresh environment, as a user does it, and measured there: the size of the wheel, of
-the model file and of the environment; the time to import it; the time from the start of the command to the first turn of a 10 s file, as a
-ratio to 'python -c "import numpy, onnxruntime, soundfile"', which is the least that any such program can take; and peak memory for
-recordings of 1 minute, 10 minutes and --hours, made of the recordings of DATA/real and DATA/mix one after the other.
+The package is built and installed without extras into a fresh environment, as a user does it, and measured there:
 
-Programs that are compared are started in turns; a start is measured when the files it reads are in the system's cache.
+    sizes      of the wheel, of the model file and of the environment
+    starts     the time to import it, and from the start of the command to the first turn of a 10 s file, as a ratio to 'python -c
+               "import numpy, onnxruntime, soundfile"', which is the least that any such program can take
+    memory     the most that the command holds for recordings of 1 minute to 4 hours with the built-in model, and with --low-memory
+    full-size  the same with a file of the size of wavlm-base-plus-sd (contenders/make_models.py makes one with random weights)
+
+The long recordings are those of DATA/real and DATA/mix one after the other, read from a file as the command goes on. Programs that are
+compared are started in turns; a start is measured when the files it reads are in the system's cache. What was measured is added to
+results/footprint.json, so the parts can be run one by one.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import subprocess
@@ -25,16 +31,16 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
-from measuring import circumstances, gap, load, machine, run, spread
-from report import RESULTS, keep, megabytes, table
+from footprint_report import LEAST_IMPORTS, START_SECONDS, draw, duration, markdown
+from measuring import gap, load, machine, run, spread
+from report import RESULTS, keep, megabytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RATE = 16_000
-LEAST_IMPORTS = "import numpy, onnxruntime, soundfile"
-START_SECONDS = 10
+PARTS = ("sizes", "starts", "memory", "full-size")
 
 
 def installed(scratch: Path) -> tuple[Path, dict[str, int]]:
@@ -101,82 +107,30 @@ def starts(python: Path, short: Path, rounds: int, environment: dict[str, str]) 
 
 
 def memory(
-    python: Path, scratch: Path, sources: Sequence[Path], lengths: Sequence[int], environment: dict[str, str]
+    python: Path, scratch: Path, sources: Sequence[Path], lengths: Sequence[int], ways: Sequence[list[str]], environment: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """Peak memory and time of the command for each length, as it is and with --low-memory."""
+    """Peak memory and time of the command for each length, with each of several lists of options."""
     rows = []
     for seconds in lengths:
         path = scratch / f"{seconds}.flac"
         recording(path, sources, seconds)
-        for options in ([], ["--low-memory"]):
+        for options in ways:
             gap()
             measured = run([python, "-m", "wavlm_diarizer", "diarize", "-q", *options, path, "-o", scratch / "out.rttm"], environment)
-            rows.append({"seconds": seconds, "options": options, "peak_bytes": measured.peak_bytes, "wall_seconds": measured.seconds})
+            shown = ["MODEL" if option.endswith(".onnx") else option for option in options]
+            rows.append({"seconds": seconds, "options": shown, "peak_bytes": measured.peak_bytes, "wall_seconds": measured.seconds})
+            print(f"{duration(seconds)} {' '.join(shown)}: {megabytes(measured.peak_bytes)} MB", file=sys.stderr)
         path.unlink()
     return rows
-
-
-def markdown(content: dict[str, Any]) -> str:
-    """The report for people."""
-    sizes, seconds = content["bytes"], content["starts"]["seconds"]
-    ratio = content["starts"]["first_turn_to_least"]
-    out = [circumstances(content), "\n"]
-    own = sizes["environment"] - sizes["empty_environment"]
-    out.append(
-        table(
-            ("size", "MB"),
-            (
-                ("wheel, with the built-in model", megabytes(sizes["wheel"])),
-                ("the built-in model's file", megabytes(sizes["model"])),
-                ("environment, with Python's own pip", megabytes(sizes["environment"])),
-                (f"of that, the package and its dependencies ({', '.join(content['packages'])})", megabytes(own)),
-            ),
-        )
-    )
-    names = {
-        "python": '`python -c "pass"`',
-        "least": f'`python -c "{LEAST_IMPORTS}"`',
-        "import": '`python -c "import wavlm_diarizer"`',
-        "import_diarizer": '`python -c "from wavlm_diarizer import Diarizer"`',
-        "help": "`wavlm-diarizer --help`",
-        "first_turn": f"`wavlm-diarizer diarize` of {START_SECONDS} s, up to the first turn",
-    }
-    rows = [
-        (
-            name,
-            *(f"{seconds[key][part]:.3f}" for part in ("median", "least", "most")),
-            f"{seconds[key]['median'] / seconds['least']['median']:.2f}",
-        )
-        for key, name in names.items()
-    ]
-    out.append("\n" + table(("start of a program, seconds", "median", "least", "most", "x the imports"), rows))
-    out.append(
-        f"\nFirst turn against the imports, round by round: **{ratio['median']:.2f} x** "
-        f"(median of {ratio['count']}; {ratio['least']:.2f} to {ratio['most']:.2f}).\n\n"
-    )
-    rows = [
-        (
-            duration(one["seconds"]),
-            " ".join(one["options"]) or "(none)",
-            megabytes(one["peak_bytes"]),
-            f"{one['wall_seconds'] / one['seconds']:.4f}",
-        )
-        for one in content["memory"]
-    ]
-    out.append(table(("recording", "options", "peak memory, MB", "seconds per second of audio, start included"), rows))
-    return "".join(out)
-
-
-def duration(seconds: int) -> str:
-    """Seconds as a person says them."""
-    return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:g} min"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with real/ and mix/")
-    parser.add_argument("--hours", type=float, default=2.0, help="length of the longest recording (default: 2)")
+    parser.add_argument("--full-size", type=Path, metavar="MODEL", help="an int8 file of the full size, for the part of that name")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--minutes", nargs="+", type=float, default=[1, 10, 60, 240], metavar="N", help="lengths (default: 1 10 60 240)")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="for the starts (default: 15)")
     parser.add_argument("--note", default="Nothing else ran on purpose.", help="what else the machine did meanwhile")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
@@ -186,23 +140,37 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"{options.data} holds no recordings: run benchmarks/recordings/fetch.py first")
     # As a user has it: no settings of this workplace, such as one that keeps Python from keeping what it compiled.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    before = load()
+    kept = options.output / "footprint.json"
+    content = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         python, sizes = installed(scratch)
         short = scratch / "short.wav"
         recording(short, [options.data / "real" / "pyannote_sample.flac"], START_SECONDS)
-        content = {
-            "command": f"python benchmarks/footprint.py DATA --hours {options.hours:g} --rounds {options.rounds}",
-            "machine": machine(),
-            "load_before": before,
-            "note": options.note,
-            "bytes": sizes,
-            "packages": packages(python),
-            "starts": starts(python, short, options.rounds, environment),
-            "memory": memory(python, scratch, sources, (60, 600, round(options.hours * 3600)), environment),
-        }
-    keep("footprint", content, markdown(content), options.output)
+        lengths = [round(60 * minutes) for minutes in options.minutes]
+        for part in (name for name in PARTS if name in options.only):
+            if part == "full-size" and options.full_size is None:
+                print("footprint.py: --full-size was not given: that part is left out.", file=sys.stderr)
+                continue
+            before = load()
+            if part == "sizes":
+                found: dict[str, Any] = {"bytes": sizes, "packages": packages(python)}
+            elif part == "starts":
+                found = starts(python, short, options.rounds, environment)
+            elif part == "memory":
+                found = {"recordings": memory(python, scratch, sources, lengths, ([], ["--low-memory"]), environment)}
+            else:
+                ways = [["-m", str(options.full_size.resolve())]]
+                found = {"recordings": memory(python, scratch, sources, lengths, ways, environment)}
+            content[part] = {
+                "command": f"python benchmarks/footprint.py DATA{' --full-size MODEL' if part == 'full-size' else ''} --only {part}",
+                "machine": machine(),
+                "load_before": before,
+                "note": options.note,
+                **found,
+            }
+            keep("footprint", content, markdown(content), options.output)
+    draw(content, options.output)
     return 0
 
 

@@ -77,14 +77,16 @@ def machine() -> dict[str, Any]:
     """What matters of this machine: its cores and what its CPU can do, not whose it is."""
     from wavlm_diarizer.machine import CPU_INFO, usable_cores
 
-    flags: set[str] = set()
+    facts: dict[str, str] = {}
     if CPU_INFO.exists():
         for line in CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith(("flags", "Features")):
-                flags = set(line.partition(":")[2].split())
-                break
+            name, _, value = line.partition(":")
+            facts.setdefault(name.strip(), value.strip())
+    flags = set((facts.get("flags") or facts.get("Features", "")).split())
+    model = ", ".join(f"{name} {facts[name]}" for name in ("cpu family", "model") if name in facts)
     return {
         "cores": usable_cores(),
+        "cpu": facts.get("model name", "unknown CPU") + (f" ({model})" if model else ""),
         "architecture": platform.machine(),
         "cpu_features": [flag for flag in FLAGS if flag in flags],
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
@@ -102,7 +104,8 @@ def circumstances(content: dict[str, Any]) -> str:
     """The first sentence of a report: its command, the machine, and what else it was doing."""
     facts = content["machine"]
     features = ", ".join(facts["cpu_features"]) or "no feature that is known here"
+    cores = f"{facts['cores']} cores of {facts['cpu']} ({facts['architecture']}: {features})"
     return (
-        f"`{content['command']}`, on {facts['cores']} cores ({facts['architecture']}: {features}), {facts['memory_gib']} GiB of memory, "
-        f"{facts['system']}, Python {facts['python']}; load average before it {content['load_before']}. {content['note']}\n"
+        f"`{content['command']}`, on {cores}, {facts['memory_gib']} GiB of memory, {facts['system']}, Python {facts['python']}; "
+        f"load average before it {content['load_before']}. {content['note']}\n"
     )

@@ -15,6 +15,7 @@ import soundfile
 import accuracy
 import diarizers
 import footprint
+import footprint_report
 import measuring
 import report
 from wavlm_diarizer.diarization import Diarization, Turn
@@ -117,3 +118,21 @@ def test_a_long_recording_has_exactly_its_length_and_is_the_same_each_time(tmp_p
     assert len(one) == 17 * footprint.RATE
     assert np.array_equal(one, two)
     assert len(np.unique(one)) == 3
+
+
+def test_memory_is_shown_and_drawn_by_the_recordings_length(tmp_path: Path) -> None:
+    machine = {"cores": 2, "architecture": "x86_64", "cpu": "a CPU", "cpu_features": [], "memory_gib": 1, "system": "Linux", "python": "3"}
+    part = {"command": "python benchmarks/footprint.py DATA", "machine": machine, "load_before": 0.0, "note": ""}
+    rows = [
+        {"seconds": seconds, "options": options, "peak_bytes": 10**8 + seconds, "wall_seconds": 1.0}
+        for seconds in (60, 14_400)
+        for options in ([], ["--low-memory"])
+    ]
+    content = {"memory": part | {"recordings": rows}, "full-size": part | {"recordings": rows[:1]}}
+    lines = footprint_report.curves(content)
+    assert [len(line) for line in lines.values()] == [2, 2, 1]
+    page = footprint_report.markdown(content)
+    assert "| 1 min | 4 h |" in page
+    drawn = footprint_report.draw(content, tmp_path)
+    assert [path.stat().st_size > 5_000 for path in drawn] == [True]
+    assert f"results/{drawn[0].name}" in page
