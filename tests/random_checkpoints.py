@@ -15,10 +15,13 @@ from transformers import (
     HubertConfig,
     UniSpeechSatConfig,
     UniSpeechSatForAudioFrameClassification,
+    UniSpeechSatForXVector,
     Wav2Vec2Config,
     Wav2Vec2ForAudioFrameClassification,
+    Wav2Vec2ForXVector,
     WavLMConfig,
     WavLMForAudioFrameClassification,
+    WavLMForXVector,
 )
 
 from wavlm_export.hubert import HubertForAudioFrameClassification
@@ -70,25 +73,40 @@ KINDS: dict[str, tuple[Any, Any, dict[str, Any], bool]] = {
     "hubert": (HubertConfig, HubertForAudioFrameClassification, SMALL, True),
 }
 """Config class, model class, settings, do_normalize."""
+SPEAKERS: dict[str, Any] = {
+    "wavlm-base-plus": WavLMForXVector,
+    "wavlm-small": WavLMForXVector,
+    "wavlm-large-style": WavLMForXVector,
+    "unispeech-sat": UniSpeechSatForXVector,
+    "wav2vec2": Wav2Vec2ForXVector,
+    "wav2vec2-large-style": Wav2Vec2ForXVector,
+}
+"""The speaker model's class; transformers has none for HuBERT."""
+TDNN = {"tdnn_dim": (64, 64, 64, 64, 96), "xvector_output_dim": 48, "num_labels": 2}
+DROPOUTS = dict.fromkeys(
+    ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "final_dropout", "layerdrop"), 0.0
+)
 
 
 def make(kind: str, seed: int = 0, **changes: Any) -> Any:
     """A model of one kind with weights that depend on ``seed`` only."""
     config_class, model_class, settings, _ = KINDS[kind]
-    dropouts = dict.fromkeys(
-        ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout", "final_dropout", "layerdrop"), 0.0
-    )
-    config = config_class(**(settings | changes), **dropouts, mask_time_prob=0.0)
+    config = config_class(**(settings | changes), **DROPOUTS, mask_time_prob=0.0)
     torch.manual_seed(seed)
     model = model_class(config).eval()
-    generator = torch.Generator().manual_seed(seed + 1)
+    _draw(model, seed + 1)
+    return model
+
+
+def _draw(model: Any, seed: int) -> None:
+    """Draw all weights of a model."""
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             draw = torch.randn(weight.shape, generator=generator)
             weight.copy_(_scaled(name, weight, draw))
         norm = model.base_model.encoder.pos_conv_embed.conv.parametrizations.weight
         norm.original0.copy_(norm.original1.norm(dim=(0, 1), keepdim=True))
-    return model
 
 
 def _scaled(name: str, weight: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
@@ -113,8 +131,34 @@ def _scaled(name: str, weight: torch.Tensor, draw: torch.Tensor) -> torch.Tensor
 def save(folder: Path, kind: str, seed: int = 0, *, safe: bool = True, **changes: Any) -> Path:
     """Save a checkpoint with its two JSON files; ``safe=False``: as ``pytorch_model.bin``."""
     make(kind, seed, **changes).save_pretrained(folder, safe_serialization=safe)
+    return _with_preprocessor(folder, do_normalize=KINDS[kind][3])
+
+
+def make_speaker(kind: str, backbone: Any = None, seed: int = 0, **changes: Any) -> Any:
+    """An x-vector model of one kind, on the backbone of a model of :func:`make` if one is given."""
+    settings = {name: value for name, value in KINDS[kind][2].items() if name != "num_labels"}
+    config = KINDS[kind][0](**(settings | TDNN | changes), **DROPOUTS, mask_time_prob=0.0)
+    torch.manual_seed(seed)
+    model = SPEAKERS[kind](config).eval()
+    _draw(model, seed + 2)
+    if backbone is not None:
+        model.base_model.load_state_dict(backbone.base_model.state_dict())
+    return model
+
+
+def save_pair(folder: Path, kind: str, seed: int = 0, *, speaker: dict[str, Any] | None = None, **changes: Any) -> tuple[Path, Path]:
+    """Save a frame classifier and a speaker model on the same backbone, as ``sd`` and ``sv``."""
+    classifier = make(kind, seed, **changes)
+    classifier.save_pretrained(folder / "sd")
+    shared = {name: value for name, value in changes.items() if name not in {"num_labels", "use_weighted_layer_sum"}}
+    make_speaker(kind, classifier, seed, **(shared | (speaker or {}))).save_pretrained(folder / "sv")
+    return tuple(_with_preprocessor(folder / name, do_normalize=KINDS[kind][3]) for name in ("sd", "sv"))  # type: ignore[return-value]
+
+
+def _with_preprocessor(folder: Path, *, do_normalize: bool) -> Path:
+    """The folder, with its second JSON file."""
     preprocessor = {
-        "do_normalize": KINDS[kind][3],
+        "do_normalize": do_normalize,
         "feature_extractor_type": "Wav2Vec2FeatureExtractor",
         "feature_size": 1,
         "padding_side": "right",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from wavlm_export.speaker_model import SpeakerModel
+
 SAMPLE_RATE = 16_000
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -38,7 +40,7 @@ SPEAKER_LABEL = re.compile(
     r"(label|speaker|spk|spkr|talker|voice|person|s)[\s_-]*\d+|(speaker|spk|spkr|talker|voice|person)[\s_-]*[a-z]|[a-z]|\d+", re.IGNORECASE
 )
 """Labels that name one speaker each: the default ``LABEL_0``, ``SPEAKER_0``, ``spk1``, ``speaker a``, ``A``, ``1``."""
-HARMLESS_MISSING = re.compile(r"(^|\.)masked_spec_embed$")
+UNUSED = re.compile(r"(^|\.)masked_spec_embed$")
 """Weights that only training uses."""
 
 
@@ -63,6 +65,8 @@ class Checkpoint:
     license: str
     folder: Path
     """Where its JSON files are."""
+    speaker: SpeakerModel | None = None
+    """The speaker model whose embeddings the exported file gives as well."""
 
     def logits(self, input_values: Any) -> Any:
         """PyTorch's answer ``[batch, frames, labels]`` as float32 for normalised samples ``[batch, samples]``, both as NumPy arrays."""
@@ -77,16 +81,13 @@ def load(source: str | Path, *, revision: str | None = None, head: str | None = 
 
     Raises :class:`CheckpointError` for anything that is not a complete frame classifier for 16 kHz speech.
     """
-    folder, name, commit = _locate(source, revision)
-    config_json = _json(folder / CONFIG, name)
-    preprocessor = _json(folder / PREPROCESSOR, name)
+    folder, name, commit = locate(source, revision)
+    config_json = read_json(folder / CONFIG, name)
+    preprocessor = read_json(folder / PREPROCESSOR, name)
     architecture = _architecture(config_json, name)
-    if not isinstance(preprocessor.get("do_normalize"), bool):
-        raise CheckpointError(f"The {PREPROCESSOR} of {name} does not say whether to normalise (do_normalize).")
-    if preprocessor.get("sampling_rate", SAMPLE_RATE) != SAMPLE_RATE:
-        raise CheckpointError(f"{name} wants {preprocessor['sampling_rate']} Hz; only checkpoints for {SAMPLE_RATE} Hz are supported.")
-    weights = _weight_files(folder, name)
-    model, config = _load_model(folder, config_json, name)
+    do_normalize = normalisation(preprocessor, name)
+    weights = weight_files(folder, name)
+    model, config = load_model(folder, frame_classifier(FAMILIES[str(config_json["model_type"])]), name)
     labels = _labels(config, head, name)
     hop, receptive_field = convolution_geometry(list(config.conv_kernel), list(config.conv_stride))
     return Checkpoint(
@@ -96,13 +97,22 @@ def load(source: str | Path, *, revision: str | None = None, head: str | None = 
         revision=commit,
         weights_sha256=digest(weights),
         architecture=architecture,
-        do_normalize=preprocessor["do_normalize"],
+        do_normalize=do_normalize,
         labels=labels,
         hop=hop,
         receptive_field=receptive_field,
-        license=_license(name, folder),
+        license=license_of(name, folder),
         folder=folder,
     )
+
+
+def normalisation(preprocessor: Mapping[str, Any], name: str) -> bool:
+    """Whether a checkpoint wants its samples normalised; it has to say so, and to want them at 16 kHz."""
+    if not isinstance(preprocessor.get("do_normalize"), bool):
+        raise CheckpointError(f"The {PREPROCESSOR} of {name} does not say whether to normalise (do_normalize).")
+    if preprocessor.get("sampling_rate", SAMPLE_RATE) != SAMPLE_RATE:
+        raise CheckpointError(f"{name} wants {preprocessor['sampling_rate']} Hz; only checkpoints for {SAMPLE_RATE} Hz are supported.")
+    return bool(preprocessor["do_normalize"])
 
 
 def digest(weights: list[Path]) -> str:
@@ -116,7 +126,7 @@ def digest(weights: list[Path]) -> str:
     return hashlib.sha256(b"".join(one.digest() for one in digests)).hexdigest()
 
 
-def _locate(source: str | Path, revision: str | None) -> tuple[Path, str, str]:
+def locate(source: str | Path, revision: str | None) -> tuple[Path, str, str]:
     """The checkpoint's folder, its name, and the hub's commit."""
     path = Path(source).expanduser()
     if path.is_dir():
@@ -136,7 +146,7 @@ def _locate(source: str | Path, revision: str | None) -> tuple[Path, str, str]:
     return folder, str(source), folder.name
 
 
-def _json(path: Path, name: str) -> Mapping[str, Any]:
+def read_json(path: Path, name: str) -> Mapping[str, Any]:
     """One of the checkpoint's JSON files."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -164,7 +174,7 @@ def _architecture(config: Mapping[str, Any], name: str) -> str:
     return architecture
 
 
-def _weight_files(folder: Path, name: str) -> list[Path]:
+def weight_files(folder: Path, name: str) -> list[Path]:
     """The files that hold the weights."""
     for candidate in WEIGHTS:
         path = folder / candidate
@@ -172,7 +182,7 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
             continue
         if path.suffix != ".json":
             return [path]
-        weight_map = _json(path, name).get("weight_map")
+        weight_map = read_json(path, name).get("weight_map")
         named = list(weight_map.values()) if isinstance(weight_map, dict) else []
         if not named or not all(isinstance(shard, str) and Path(shard).name == shard for shard in named):
             raise CheckpointError(f"The {candidate} of {name} does not say which files beside it hold the weights.")
@@ -184,12 +194,10 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
     raise CheckpointError(f"{name} has no weights: none of {', '.join(WEIGHTS)} is in its folder.")
 
 
-def _load_model(folder: Path, config_json: Mapping[str, Any], name: str) -> tuple[torch.nn.Module, Any]:
-    """The model with every one of its weights from the checkpoint, never one left as it was initialised."""
+def load_model(folder: Path, model_class: Any, name: str, unused: re.Pattern[str] = UNUSED) -> tuple[torch.nn.Module, Any]:
+    """A model with every one of its weights from the checkpoint, never one left as it was initialised, but for ``unused`` ones."""
     import torch
 
-    family = FAMILIES[str(config_json["model_type"])]
-    model_class = frame_classifier(family)
     try:
         with quiet():
             model, loading = model_class.from_pretrained(
@@ -201,7 +209,7 @@ def _load_model(folder: Path, config_json: Mapping[str, Any], name: str) -> tupl
         if _holds_code(error):
             reason = "its pickle holds more than tensors, which could run code; save it as safetensors where it comes from"
         raise CheckpointError(f"The weights of {name} cannot be loaded: {reason}.") from error
-    missing = sorted(key for key in loading["missing_keys"] if not HARMLESS_MISSING.search(key))
+    missing = sorted(key for key in loading["missing_keys"] if not unused.search(key))
     mismatched = sorted(str(entry[0]) for entry in loading["mismatched_keys"])
     if missing or mismatched:
         keys = [*missing, *mismatched]
@@ -232,7 +240,7 @@ def _labels(config: Any, head: str | None, name: str) -> tuple[str, ...]:
     return labels
 
 
-def _license(name: str, folder: Path) -> str:
+def license_of(name: str, folder: Path) -> str:
     """The licence of the weights as far as it is known."""
     if name.startswith("microsoft/wavlm"):
         return MICROSOFT_LICENSE

@@ -1,7 +1,7 @@
 """A checkpoint in, the reference graph out: optimum's ONNX export.
 
 The graph takes ``input_values`` ``[batch_size, sequence_length]`` and answers with ``logits`` ``[batch_size, frames, labels]``, for any
-batch and any number of samples.
+batch and any number of samples; with a speaker model also with ``embeddings`` and ``embedding_frames`` of each label.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavlm_diarizer.model_file import EMBEDDING_FRAMES, EMBEDDINGS
 from wavlm_export.families import FAMILIES
 from wavlm_export.quiet import quiet
 
@@ -33,10 +34,14 @@ def reference_graph(checkpoint: Checkpoint) -> onnx.ModelProto:
     import onnx
     from optimum.exporters.onnx.convert import export_pytorch
 
-    model = copy.deepcopy(checkpoint.model)
+    from wavlm_export.two_heads import TwoHeads
+
+    model = copy.deepcopy(checkpoint.model) if checkpoint.speaker is None else TwoHeads(checkpoint, checkpoint.speaker)
     fold_weight_norm(model)
-    family = FAMILIES[checkpoint.config.model_type]
-    description = getattr(import_module("optimum.exporters.onnx.model_configs"), family.onnx_config)(checkpoint.config, task=TASK)
+    described = getattr(import_module("optimum.exporters.onnx.model_configs"), FAMILIES[checkpoint.config.model_type].onnx_config)
+    description = described(checkpoint.config, task=TASK)
+    if checkpoint.speaker is not None:
+        description = _with_voices(described)(checkpoint.config, task=TASK)
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "model.onnx"
         export_pytorch(model, description, OPSET, path)
@@ -44,6 +49,17 @@ def reference_graph(checkpoint: Checkpoint) -> onnx.ModelProto:
     graph.ir_version = min(graph.ir_version, IR_VERSION)
     del graph.metadata_props[:]
     return graph
+
+
+def _with_voices(described: Any) -> Any:
+    """Optimum's description of a frame classifier, with the outputs of a speaker model besides."""
+
+    class WithVoices(described):  # type: ignore[misc]
+        @property
+        def outputs(self) -> dict[str, dict[int, str]]:
+            return {**super().outputs, EMBEDDINGS: {0: "batch_size"}, EMBEDDING_FRAMES: {0: "batch_size"}}
+
+    return WithVoices
 
 
 def fold_weight_norm(model: torch.nn.Module) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer import hub
 from wavlm_diarizer.errors import ModelFormatError, ModelNotFoundError, ModelSettingsError, OptionError
-from wavlm_diarizer.settings import ModelSettings
+from wavlm_diarizer.settings import PREFIX, ModelSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,8 @@ SAMPLE = BUILTIN.with_name("sample.flac")
 """The recording that comes with it, half a minute of a meeting; its reference turns lie beside it."""
 INPUT = "input_values"
 OUTPUT = "logits"
+EMBEDDINGS, EMBEDDING_FRAMES = "embeddings", "embedding_frames"
+"""Outputs of a file with voices: one embedding for each label, and the number of frames that each was pooled from."""
 
 NAMES = {"int8": ("model_quantized.onnx", "model_int8.onnx"), "fp32": ("model.onnx",)}
 """File names of the hub's layout (optimum, transformers.js), by precision."""
@@ -165,7 +167,10 @@ def _in_folder(folder: Path, precision: str) -> Path:
 
 
 def check_interface(session: onnxruntime.InferenceSession, name: str) -> None:
-    """Raise :class:`ModelFormatError` unless the graph takes ``input_values`` (float32, two axes) and answers with ``logits``."""
+    """Raise :class:`ModelFormatError` unless the graph takes ``input_values`` (float32, two axes) and answers with ``logits``.
+
+    Other outputs are left alone, but embeddings that the metadata promises have to be there.
+    """
     inputs, outputs = session.get_inputs(), session.get_outputs()
     names = [item.name for item in inputs]
     if names != [INPUT]:
@@ -178,3 +183,9 @@ def check_interface(session: onnxruntime.InferenceSession, name: str) -> None:
         raise ModelFormatError(f"{name} takes {INPUT} with {len(inputs[0].shape)} axes, not two (batch, samples).")
     if OUTPUT not in [item.name for item in outputs]:
         raise ModelFormatError(f"{name} answers with {', '.join(item.name for item in outputs)}, not with {OUTPUT}.")
+    promised = session.get_modelmeta().custom_metadata_map.get(f"{PREFIX}embedding_size", "0")
+    missing = {EMBEDDINGS, EMBEDDING_FRAMES}.difference(item.name for item in outputs)
+    if promised != "0" and missing:
+        raise ModelFormatError(
+            f"{name} promises voice embeddings in its metadata, but its graph has no {' and no '.join(sorted(missing))}: export it again."
+        )

@@ -69,6 +69,12 @@ class ModelSettings:
     """The report of the comparison with PyTorch, and for int8 with fp32, made before the file was written."""
     license: str = "unknown"
     """Licence of the weights."""
+    embedding_size: int = 0
+    """Numbers in the voice embedding of each label; 0: the graph gives none."""
+    speaker_source: str = ""
+    """Hub id or folder name of the speaker model that the embeddings come from; empty without one."""
+    speaker_weights_sha256: str = ""
+    """SHA-256 of its weights."""
     format_version: int = FORMAT_VERSION
 
     @property
@@ -144,6 +150,8 @@ class ModelSettings:
             )
         if min(self.sampling_rate, self.hop, self.receptive_field, len(self.labels)) < 1:
             raise ModelFormatError(f"{name} states a sampling rate, hop, receptive field or number of labels below 1; export it again.")
+        if self.embedding_size < 0:
+            raise ModelFormatError(f"{name} states an embedding size below 0; export it again.")
         _ = self.windows
         return self
 
@@ -169,6 +177,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "hop": (int,),
     "receptive_field": (int,),
     "format_version": (int,),
+    "embedding_size": (int,),
     "window_seconds": (int, float),
     "overlap_seconds": (int, float),
     "single_pass_seconds": (int, float),

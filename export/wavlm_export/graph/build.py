@@ -1,17 +1,19 @@
-"""A checkpoint in, its fast graph out."""
+"""A checkpoint in, its fast graph out: the backbone, the frame classifier on it, and the speaker model's head where there is one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from onnx import TensorProto
+
+from wavlm_diarizer.model_file import EMBEDDING_FRAMES, EMBEDDINGS, OUTPUT
 from wavlm_export.graph.architecture import Architecture
-from wavlm_export.graph.conv_stack import conv_stack
-from wavlm_export.graph.encoder import hidden_states, projection
+from wavlm_export.graph.backbone import Backbone
 from wavlm_export.graph.head import head
 from wavlm_export.graph.nodes import FLOAT, Nodes, ints
-from wavlm_export.graph.position import relative_bias
 from wavlm_export.graph.products import Precision
-from wavlm_export.graph.segments import count_frames, plan
+from wavlm_export.graph.segments import count_frames
+from wavlm_export.graph.speaker import Speaker, Voices
 from wavlm_export.graph.weights import Weights
 
 if TYPE_CHECKING:
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
     from wavlm_export.checkpoint import Checkpoint
 
-SEGMENT_FRAMES = {"fp32": 64, "int8": 16}
-"""Of the conv stack's segments. Shorter ones fit the caches, which int8 needs more; longer ones compute fewer rows twice (0.4, 1.5 %)."""
+WINDOW_LOGITS = "window_logits"
+"""The logits of one window, in the body of the loop over windows."""
 
 
 def fast_graph(checkpoint: Checkpoint) -> onnx.ModelProto:
@@ -30,39 +32,49 @@ def fast_graph(checkpoint: Checkpoint) -> onnx.ModelProto:
 
 def build_fast(checkpoint: Checkpoint, precision: Precision) -> onnx.ModelProto:
     """The graph of a checkpoint in any precision. Raises :class:`CheckpointError` if its architecture is not supported."""
-    return build(Weights.of(checkpoint.model), Architecture.of(checkpoint.config), str(checkpoint.model.base_model_prefix), precision)
+    speaker = None if checkpoint.speaker is None else Speaker.of(checkpoint.speaker)
+    name = str(checkpoint.model.base_model_prefix)
+    return build(Weights.of(checkpoint.model), Architecture.of(checkpoint.config), name, precision, speaker)
 
 
-def build(weights: Weights, architecture: Architecture, encoder_name: str, precision: Precision) -> onnx.ModelProto:
+def build(
+    weights: Weights, architecture: Architecture, encoder_name: str, precision: Precision, speaker: Speaker | None = None
+) -> onnx.ModelProto:
     """``input_values`` ``[batch_size, sequence_length]`` to ``logits`` ``[batch_size, frames, labels]``, both float32.
 
-    ``encoder_name``: what the checkpoint calls the model under the head, such as ``wavlm``.
+    With a ``speaker`` model also ``embeddings`` ``[batch_size, labels, size]``, float32, and ``embedding_frames`` ``[batch_size, labels]``,
+    64-bit integers. ``encoder_name``: what the checkpoint calls the model under the head, such as ``wavlm``.
     """
-    encoder = weights.at(encoder_name)
     nodes = Nodes()
     samples = nodes.length("input_values", 1)
     frames = count_frames(nodes, samples, architecture)
-    segments = plan(nodes, samples, frames, architecture, SEGMENT_FRAMES["int8" if precision.int8 else "fp32"])
-    bias = relative_bias(nodes, frames, encoder.at("encoder.layers.0.attention"), architecture) if architecture.buckets else None
-
-    def answer(nodes: Nodes, windows: str) -> str:
-        features = conv_stack(nodes, windows, segments, encoder.at("feature_extractor"), architecture, precision)
-        projected = projection(nodes, features, encoder.at("feature_projection"), architecture, precision)
-        states = hidden_states(nodes, projected, bias, encoder.at("encoder"), architecture, precision)
-        return head(nodes, states, weights, architecture)
+    backbone = Backbone.planned(nodes, samples, frames, weights.at(encoder_name), architecture, precision)
+    voices = None if speaker is None else Voices.planned(nodes, samples, frames, speaker, precision)
 
     labels = len(weights["classifier.weight"])
+    outputs: list[tuple[str, int, tuple[str | int, ...]]] = [(OUTPUT, FLOAT, ("frames", labels))]
+    if speaker is not None:
+        outputs += [(EMBEDDINGS, FLOAT, (labels, speaker.head.size)), (EMBEDDING_FRAMES, TensorProto.INT64, (labels,))]
     if precision.int8:
         # One window at a time, so that its scales are its own, whatever else is in the batch.
         one = nodes.body()
-        logits = one.op("Squeeze", answer(one, one.op("Unsqueeze", "window", ints(0))), ints(0), name="window_logits")
-        nodes.for_each([("window", "input_values", FLOAT, (None,))], one, [(logits, FLOAT, (None, labels))], name="logits")
+        window = one.op("Unsqueeze", "window", ints(0))
+        states = list(backbone.states(one, window, precision))
+        values = [one.op("Squeeze", head(one, states, weights, architecture), ints(0), name=WINDOW_LOGITS)]
+        if voices is not None:
+            logits = one.op("Unsqueeze", values[0], ints(0))
+            values += [one.op("Squeeze", value, ints(0)) for value in voices.pooled(one, window, states, logits, precision)]
+        given = [(value, kind, shape) for value, (_, kind, shape) in zip(values, outputs, strict=True)]
+        answers = nodes.for_each([("window", "input_values", FLOAT, (None,))], one, given, name="windows")
+        for (name, _, _), value in zip(outputs, answers, strict=True):
+            nodes.answer(value, name)
     else:
-        nodes.op("Identity", answer(nodes, "input_values"), name="logits")
-    return nodes.model(
-        [("input_values", FLOAT, ("batch_size", "sequence_length"))],
-        [
-            ("logits", FLOAT, ("batch_size", "frames", labels)),
-            *((value, FLOAT, (None,)) for value in (precision.watched or {}).values()),
-        ],
-    )
+        states = list(backbone.states(nodes, "input_values", precision))
+        nodes.answer(head(nodes, states, weights, architecture), OUTPUT)
+        if voices is not None:
+            embeddings, counts = voices.pooled(nodes, "input_values", states, OUTPUT, precision)
+            nodes.answer(embeddings, EMBEDDINGS)
+            nodes.answer(counts, EMBEDDING_FRAMES)
+    watched = [(value, FLOAT, (None,)) for value in (precision.watched or {}).values()]
+    batches = [(name, kind, ("batch_size", *shape)) for name, kind, shape in outputs]
+    return nodes.model([("input_values", FLOAT, ("batch_size", "sequence_length"))], [*batches, *watched])

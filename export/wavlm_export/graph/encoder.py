@@ -30,7 +30,7 @@ def hidden_states(
 ) -> Iterator[str]:
     """The embeddings and the output of each layer, all ``[batch, frames, hidden]``, as transformers counts them."""
     position = positional_convolution(nodes, values, weights.at("pos_conv_embed"), architecture, precision)
-    values = nodes.op("Add", values, position, name="embeddings")
+    values = nodes.op("Add", values, position, name="with_position")
     if not architecture.norm_first:
         values = norm(nodes, values, weights.at("layer_norm"), architecture)
     yield values

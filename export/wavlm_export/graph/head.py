@@ -22,17 +22,22 @@ def head(nodes: Nodes, states: Iterable[str], weights: Weights, architecture: Ar
     matrix, bias = weights.linear("classifier")
     if bias is None:
         bias = np.zeros(matrix.shape[1], np.float32)
-    if architecture.weighted_sum:
-        shares = softmax(weights["layer_weights"].astype(np.float64))
-    else:
-        shares = np.zeros(architecture.layers + 1)
-        shares[-1] = 1.0
+    shares = layer_shares(weights, architecture.layers, weighted_sum=architecture.weighted_sum)
     logits = nodes.constant(bias)
     for share, state in zip(shares, states, strict=True):
         if share:
             with nodes.scope("head"):
                 logits = nodes.op("Add", nodes.op("MatMul", state, (matrix * share).astype(np.float32)), logits)
     return logits
+
+
+def layer_shares(weights: Weights, layers: int, *, weighted_sum: bool) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """How much a head sees of the embeddings and of each layer's output: its softmaxed weights, or nothing but the last layer."""
+    if weighted_sum:
+        return softmax(weights["layer_weights"].astype(np.float64))
+    shares = np.zeros(layers + 1)
+    shares[-1] = 1.0
+    return shares
 
 
 def softmax(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -90,6 +90,12 @@ class Nodes:
         self.written.append(helper.make_node(operator, values, results, name=node, domain=domain, **attributes))
         return results
 
+    def answer(self, value: str, name: str) -> None:
+        """Give a value the name of one of the graph's outputs, which nothing else may have."""
+        if self._shared.unique(name) != name:
+            raise ValueError(f"another value is called {name}")
+        self.written.append(helper.make_node("Identity", [value], [name], name=name))
+
     def length(self, value: str, axis: int) -> str:
         """The length of one axis, as a vector of one integer."""
         return self.op("Shape", value, start=axis, end=axis + 1)

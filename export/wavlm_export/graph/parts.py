@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from wavlm_export.graph.position import PART as POSITION
@@ -22,6 +22,10 @@ class Group:
     """Of one of the products."""
     work: int
     """Multiplications for one frame, in all of them."""
+
+    def under(self, prefix: str) -> Group:
+        """The same products, their names after ``prefix``: those of a second model in the graph."""
+        return replace(self, parts=tuple(prefix + part for part in self.parts))
 
 
 def groups(architecture: Architecture) -> dict[str, Group]:

@@ -39,6 +39,14 @@ class Precision:
     watched: dict[str, str] | None = None
     """Filled, while a graph is written, with a value for each part: its channels' largest magnitudes."""
 
+    def under(self, prefix: str) -> Precision:
+        """That of the parts whose names begin with ``prefix``, without it; what is watched is collected anew."""
+        return Precision(
+            int8=frozenset(part.removeprefix(prefix) for part in self.int8 if part.startswith(prefix)),
+            smoothing={part.removeprefix(prefix): value for part, value in self.smoothing.items() if part.startswith(prefix)},
+            watched=None if self.watched is None else {},
+        )
+
 
 @dataclass(frozen=True)
 class Factor:

@@ -9,6 +9,7 @@ from wavlm_export.graph.build import build_fast
 from wavlm_export.graph.parts import groups
 from wavlm_export.graph.products import Precision
 from wavlm_export.graph.smoothing import divisors, magnitudes, row_magnitudes
+from wavlm_export.graph.speaker import Speaker
 from wavlm_export.graph.weights import Weights
 from wavlm_export.quantize import LEAST_WEIGHTS
 
@@ -31,8 +32,12 @@ class FastQuantizer:
         """``windows``: calibration speech ``[n]``, normalised as the checkpoint wants it."""
         architecture = Architecture.of(checkpoint.config)
         self._checkpoint = checkpoint
-        self._groups = {name: group for name, group in groups(architecture).items() if group.weights >= LEAST_WEIGHTS}
+        speaker = None if checkpoint.speaker is None else Speaker.of(checkpoint.speaker)
+        found = groups(architecture) | (speaker.groups() if speaker is not None else {})
+        self._groups = {name: group for name, group in found.items() if group.weights >= LEAST_WEIGHTS}
         weights = row_magnitudes(Weights.of(checkpoint.model).at(str(checkpoint.model.base_model_prefix)), architecture)
+        if speaker is not None:
+            weights |= speaker.row_magnitudes()
         self._smoothing = divisors(magnitudes(checkpoint, windows), weights) if self._groups else {}
 
     @property
