@@ -16,13 +16,15 @@ from wavlm_diarizer.settings import OVERLAP_SECONDS, SINGLE_PASS_SECONDS, WINDOW
 from wavlm_diarizer.writing import write_file
 from wavlm_export import guard
 from wavlm_export.checkpoint import Checkpoint, load
+from wavlm_export.given_activity import with_given_activity
 from wavlm_export.hub_folder import refuse_other_weights, write_folder
 from wavlm_export.kinds import KINDS
 from wavlm_export.metadata import with_settings
 from wavlm_export.quantize import LEAST_WEIGHTS
 from wavlm_export.sensitivity import Listening, quantized
+from wavlm_export.speaker_model import with_speaker
 from wavlm_export.speech import load_speech, read_speech, windows
-from wavlm_export.verification import prepared, verify_graph
+from wavlm_export.verification import verify_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,6 +58,9 @@ def export(
     precision: str | None = None,
     revision: str | None = None,
     head: str | None = None,
+    speaker_model: str | Path | None = None,
+    speaker_revision: str | None = None,
+    two_passes: bool = False,
     options: Options | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -63,6 +68,9 @@ def export(
 
     ``output`` ends in ``.onnx``: one file, int8 unless ``precision`` says otherwise. Else it is a folder in the hub's layout, with both
     precisions unless one is named. Nothing is written before everything was verified.
+
+    ``speaker_model``: hub id or folder of an x-vector model, whose embedding of each local speaker the files give as well, from the same
+    pass of the backbone. If its backbone is another, ``two_passes`` allows to run both.
 
     Raises :class:`CheckpointError`, :class:`VerificationError`, :class:`OptionError` or :class:`OutputError`.
     """
@@ -77,9 +85,12 @@ def export(
     calibration = _calibration(options)
     progress(f"loading {source}")
     checkpoint = load(source, revision=revision, head=head)
+    if speaker_model is not None:
+        progress(f"loading {speaker_model}")
+        checkpoint = with_speaker(checkpoint, speaker_model, revision=speaker_revision, two_passes=two_passes)
     wanted = (precision,) if precision else ("int8",) if single else PRECISIONS
     if not single:
-        refuse_other_weights(target, wanted, checkpoint.weights_sha256)
+        refuse_other_weights(target, wanted, checkpoint)
     files = _graphs(checkpoint, wanted, options, calibration, progress)
     if single:
         ((_, data, _),) = files
@@ -98,7 +109,9 @@ def _graphs(
     kind, graph = _graph(checkpoint, options.graph, progress)
     settings = replace(settings, graph=kind)
     session = open_session(graph.SerializeToString())
-    verification = verify_graph(session, checkpoint, progress=progress)
+    given = None if checkpoint.speaker is None else open_session(with_given_activity(graph).SerializeToString())
+    verification = verify_graph(session, checkpoint, given=given, progress=progress)
+    del given
     files = []
     if "fp32" in wanted:
         fp32 = replace(settings, precision="fp32", batch_independent=True, verification={"fp32": verification})
@@ -108,7 +121,7 @@ def _graphs(
         size, least = settings.windows.window, settings.receptive_field
         tuning = Listening.to(checkpoint, session, windows(calibration, size, least))
         checking = Listening.to(checkpoint, session, windows(load_speech("check"), size, least))
-        quantizer = KINDS[kind].quantizer(checkpoint, graph, [prepared(checkpoint, window[None])[0] for window in tuning.windows])
+        quantizer = KINDS[kind].quantizer(checkpoint, graph, [window[0] for window in tuning.windows])
         if not quantizer.groups:
             raise CheckpointError(
                 f"{checkpoint.source} has no matrix product of at least {LEAST_WEIGHTS} weights to quantize: export fp32."
@@ -138,7 +151,7 @@ def _graph(checkpoint: Checkpoint, kind: str | None, progress: Callable[[str], N
 
 def _settings(checkpoint: Checkpoint, options: Options) -> ModelSettings:
     """What the file will say about itself, but for graph, precision and report."""
-    return ModelSettings(
+    settings = ModelSettings(
         source=checkpoint.source,
         revision=checkpoint.revision,
         weights_sha256=checkpoint.weights_sha256,
@@ -152,6 +165,17 @@ def _settings(checkpoint: Checkpoint, options: Options) -> ModelSettings:
         single_pass_seconds=options.single_pass_seconds,
         decoding=options.decoding,
         license=checkpoint.license,
+    )
+    speaker = checkpoint.speaker
+    if speaker is None:
+        return settings
+    same = speaker.license == checkpoint.license
+    return replace(
+        settings,
+        embedding_size=speaker.size,
+        speaker_source=speaker.source,
+        speaker_weights_sha256=speaker.weights_sha256,
+        license=checkpoint.license if same else f"{checkpoint.license}; speaker model: {speaker.license}",
     )
 
 

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
 ONNX = "onnx"
 
 
-def refuse_other_weights(folder: Path, written: Collection[str], weights_sha256: str) -> None:
-    """Raise :class:`OutputError` if a model of other weights would stay in the folder.
+def refuse_other_weights(folder: Path, written: Collection[str], checkpoint: Checkpoint) -> None:
+    """Raise :class:`OutputError` if a model of other weights, or of another speaker model, would stay in the folder.
 
     Whoever opens the folder could be given that one. ``written`` are the precisions that are about to be written.
     """
+    own = checkpoint.weights_sha256, "" if checkpoint.speaker is None else checkpoint.speaker.weights_sha256
     paths = [folder / part / name for precision in NAMES if precision not in written for name in NAMES[precision] for part in (ONNX, ".")]
     for path in paths:
-        if path.is_file() and _weights(path) != weights_sha256:
+        if path.is_file() and _weights(path) != own:
             raise OutputError(
                 f"{path} does not say that it was made from these weights: remove it, choose another folder, or export both precisions."
             )
@@ -72,13 +73,14 @@ def write_folder(folder: Path, checkpoint: Checkpoint, files: Mapping[str, bytes
         raise
 
 
-def _weights(path: Path) -> str:
-    """The SHA-256 of the weights that a model file was made from, empty if it does not say."""
+def _weights(path: Path) -> tuple[str, str]:
+    """The SHA-256 of the weights that a model file was made from, and of its speaker model's; empty if it does not say."""
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
         metadata = onnx.load(path, load_external_data=False).metadata_props
     except (OSError, DecodeError):
-        return ""
-    return next((str(item.value) for item in metadata if item.key == f"{PREFIX}weights_sha256"), "")
+        return "", ""
+    known = {str(item.key): str(item.value) for item in metadata}
+    return known.get(f"{PREFIX}weights_sha256", ""), known.get(f"{PREFIX}speaker_weights_sha256", "")

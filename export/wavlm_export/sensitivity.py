@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer.errors import VerificationError
 from wavlm_diarizer.sessions import open_session
 from wavlm_export import guard
+from wavlm_export.given_activity import with_given_activity
 from wavlm_export.verification import RATE, prepared, run
+from wavlm_export.voices import answered, compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from wavlm_export.checkpoint import Checkpoint
     from wavlm_export.kinds import Quantizer
+    from wavlm_export.voices import Voices, VoicesApart
 
 MARGIN = 0.95
 """Groups are left in fp32 until the limit is expected to be held by so much: other speech is never quite the same."""
@@ -29,27 +32,58 @@ WEIGHED = 6
 
 @dataclass(frozen=True)
 class Listening:
-    """Speech with fp32's answers."""
+    """Speech with a reference's answers: those of fp32, or of PyTorch."""
 
     checkpoint: Checkpoint
     windows: Sequence[NDArray[np.float32]]
-    reference: Sequence[NDArray[np.float32]]
+    """Normalised as the checkpoint wants them, ``[1, n]``: a window is run as the runtime runs it, alone."""
+    logits: Sequence[NDArray[np.float32]]
+    """``[1, frames, labels]`` of each window."""
+    voices: Sequence[Voices]
+    """Of each window, if the checkpoint comes with a speaker model; else empty."""
 
     @classmethod
     def to(cls, checkpoint: Checkpoint, session: onnxruntime.InferenceSession, windows: Sequence[NDArray[np.float32]]) -> Listening:
         """Let the fp32 graph of ``session`` answer windows ``[n]``."""
-        answer = _answer(session, checkpoint)
-        return cls(checkpoint, windows, [answer(window) for window in windows])
+        values = [prepared(checkpoint, window[None]) for window in windows]
+        if checkpoint.speaker is None:
+            return cls(checkpoint, values, [run(session, window) for window in values], [])
+        answers = [answered(session, window) for window in values]
+        return cls(checkpoint, values, [logits for logits, _ in answers], [voices for _, voices in answers])
+
+    @classmethod
+    def to_pytorch(cls, checkpoint: Checkpoint, windows: Sequence[NDArray[np.float32]]) -> Listening:
+        """Let PyTorch answer windows ``[n]``."""
+        values = [prepared(checkpoint, window[None]) for window in windows]
+        logits = [checkpoint.logits(window) for window in values]
+        speaker = checkpoint.speaker
+        voices = [] if speaker is None else [speaker.embeddings(*pair)[0] for pair in zip(values, logits, strict=True)]
+        return cls(checkpoint, values, logits, voices)
 
     def some(self, count: int) -> Listening:
         """At most ``count`` of the windows, from all over the speech."""
-        chosen = range(0, len(self.windows), -(-len(self.windows) // count))
-        return Listening(self.checkpoint, [self.windows[index] for index in chosen], [self.reference[index] for index in chosen])
+        step = -(-len(self.windows) // count)
+        return replace(self, windows=self.windows[::step], logits=self.logits[::step], voices=self.voices[::step])
 
     def measured(self, graph: onnx.ModelProto) -> guard.Measured:
-        """How far a quantized graph is from fp32 on this speech."""
-        candidate = _answer(open_session(graph.SerializeToString()), self.checkpoint)
-        return guard.measure(self.reference, candidate, self.windows, RATE / self.checkpoint.hop)
+        """How far a quantized graph is from the reference on this speech."""
+        asked = graph if self.checkpoint.speaker is None else with_given_activity(graph)
+        return self.compared(open_session(asked.SerializeToString()))
+
+    def compared(self, session: onnxruntime.InferenceSession) -> guard.Measured:
+        """The same of an opened graph; with a speaker model, of one that is given the activity.
+
+        Voices are pooled over the frames of the reference's labels, so that both hear the same.
+        """
+        voices: VoicesApart | None = None
+        if self.checkpoint.speaker is None:
+            logits = [run(session, window) for window in self.windows]
+        else:
+            answers = [answered(session, *pair) for pair in zip(self.windows, self.logits, strict=True)]
+            logits = [one for one, _ in answers]
+            voices = compare(zip(self.voices, (one for _, one in answers), strict=True), guard.LEAST_VOICE_FRAMES)
+        reference, answer = ([window[0] for window in one] for one in (self.logits, logits))
+        return guard.measure(reference, answer, RATE / self.checkpoint.hop, voices)
 
 
 def quantized(
@@ -62,7 +96,7 @@ def quantized(
     check speech. Raises :class:`VerificationError` if the limits are missed with one group in int8.
     """
     keep: list[str] = []
-    alone: dict[str, float] = {}
+    alone: dict[str, guard.Measured] = {}
     work = quantizer.groups
     while True:
         progress("quantizing" + (f", with {', '.join(keep)} in fp32" if keep else ""))
@@ -75,7 +109,9 @@ def quantized(
             **quantizer.notes,
         }
         if alone:
-            report["relative_rms_of_each_part_alone"] = alone
+            report["relative_rms_of_each_part_alone"] = {group: one.relative_rms for group, one in alone.items()}
+            if measured.voices is not None:
+                report["lowest_cosine_of_each_part_alone"] = {group: one.voices.lowest_cosine for group, one in alone.items() if one.voices}
             report["share_of_the_work_of_each_part"] = {group: amount / sum(work.values()) for group, amount in work.items()}
         if on_calibration.verdict(limits) != "failed" and report["verdict"] != "failed":
             return graph, report
@@ -83,16 +119,32 @@ def quantized(
             raise VerificationError(
                 f"The int8 graph of {tuning.checkpoint.source} misses the guard on speech (relative RMS {measured.relative_rms:.3f}, limit "
                 f"{limits.relative_rms:g}; labels equal {measured.labels_equal:.2%}, limit {limits.labels_equal:.2%}; mean probability "
-                f"difference {measured.mean_probability_difference:.3f}, limit {limits.mean_probability_difference:g}): "
-                "export fp32, or pass looser limits."
+                f"difference {measured.mean_probability_difference:.3f}, limit {limits.mean_probability_difference:g}"
+                + (f"; cosine of voices {measured.voices.lowest_cosine:.3f}, limit {limits.embedding_cosine:g}" if measured.voices else "")
+                + "): export fp32, or pass looser limits."
             )
         if not alone:
             progress("the guard is missed: measuring what each part costs")
             few = tuning.some(WEIGHED)
             for group in work:
-                alone[group] = few.measured(quantizer.graph([other for other in work if other != group])).relative_rms
-        worst = max(on_calibration.relative_rms, measured.relative_rms)
-        keep += _next(keep, alone, work, worst, MARGIN * limits.relative_rms)
+                alone[group] = few.measured(quantizer.graph([other for other in work if other != group]))
+        keep += _spared(keep, alone, work, [on_calibration, measured], limits)
+
+
+def _spared(
+    keep: Sequence[str],
+    alone: Mapping[str, guard.Measured],
+    work: Mapping[str, int],
+    now: Sequence[guard.Measured],
+    limits: guard.Limits,
+) -> list[str]:
+    """The groups to leave in fp32 next, by what misses its limit most: the logits, or the voices."""
+    most = guard.chord(limits.embedding_cosine)
+    logits = max(one.relative_rms for one in now)
+    voices = max(one.voice_error for one in now)
+    if voices > most and voices * limits.relative_rms > logits * most:
+        return _next(keep, {group: one.voice_error for group, one in alone.items()}, work, voices, MARGIN * most)
+    return _next(keep, {group: one.relative_rms for group, one in alone.items()}, work, logits, MARGIN * limits.relative_rms)
 
 
 def _next(keep: Sequence[str], alone: Mapping[str, float], work: Mapping[str, int], now: float, wanted: float) -> list[str]:
@@ -107,13 +159,3 @@ def _next(keep: Sequence[str], alone: Mapping[str, float], work: Mapping[str, in
         chosen.append(left.pop())
         error -= alone[chosen[-1]] ** 2
     return chosen
-
-
-def _answer(session: onnxruntime.InferenceSession, checkpoint: Checkpoint) -> guard.Answer:
-    """One window at a time, normalised as the checkpoint wants it: as the runtime runs it."""
-
-    def answer(window: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = run(session, prepared(checkpoint, window[None]))[0]
-        return logits
-
-    return answer

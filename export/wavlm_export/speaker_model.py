@@ -18,6 +18,7 @@ from wavlm_export.backbones import difference
 from wavlm_export.checkpoint import CONFIG, PREPROCESSOR, digest, license_of, load_model, locate, normalisation, read_json, weight_files
 from wavlm_export.families import FAMILIES, speaker_model
 from wavlm_export.pooling import LEAST_FRAMES, Context, pooled
+from wavlm_export.voices import Voices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,10 +46,15 @@ class SpeakerModel:
     weights_sha256: str
     do_normalize: bool
     license: str
-    shared: bool = False
-    """Its backbone is the frame classifier's, so one pass serves both heads."""
+    apart: str = ""
+    """What tells its backbone from the frame classifier's; empty: they are one, and one pass serves both heads."""
     normalises: bool = False
     """It wants the samples normalised, and the frame classifier, which decides what the graph gets, does not."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether one pass of the backbone serves both heads."""
+        return not self.apart
 
     @property
     def context(self) -> Context:
@@ -81,24 +87,27 @@ class SpeakerModel:
         frames: NDArray[np.float32] = seen[0].float().numpy()
         return frames
 
-    def embeddings(self, input_values: NDArray[np.float32], activity: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def embeddings(self, input_values: NDArray[np.float32], *activities: NDArray[np.float32]) -> list[Voices]:
         """What the graph has to answer: PyTorch's frames, pooled by NumPy.
 
-        ``activity``: the logits ``[batch, frames, labels]`` that say who speaks. Out: ``[batch, labels, size]`` and the number of frames
-        pooled, ``[batch, labels]``.
+        ``activities``: logits ``[batch, frames, labels]`` that say who speaks, in one or several ways.
         """
-        batch, count, labels = activity.shape
+        long_enough = activities[0].shape[1] > self.context.beyond
+        frames = list(self.frames(input_values)) if long_enough else []
+        return [self._pooled(frames, activity) for activity in activities]
+
+    def _pooled(self, frames: list[NDArray[np.float32]], activity: NDArray[np.float32]) -> Voices:
+        """Embeddings from the TDNN's frames of each window; without any, zeros."""
+        batch, _, labels = activity.shape
         embeddings = np.zeros((batch, labels, self.size))
         counts = np.zeros((batch, labels), np.int64)
-        if count <= self.context.beyond:
-            return embeddings, counts
         layer: Any = self.model.feature_extractor
         weight, bias = (value.detach().double().numpy() for value in (layer.weight, layer.bias))
-        for row, frames in enumerate(self.frames(input_values)):
-            statistics, counts[row] = pooled(frames, self.context.alone(activity[row]))
+        for row, own in enumerate(frames):
+            statistics, counts[row] = pooled(own, self.context.alone(activity[row]))
             enough = counts[row] >= LEAST_FRAMES
             embeddings[row, enough] = statistics[enough] @ weight.T + bias
-        return embeddings, counts
+        return Voices(embeddings, counts)
 
 
 def with_speaker(checkpoint: Checkpoint, source: str | Path, *, revision: str | None = None, two_passes: bool = False) -> Checkpoint:
@@ -110,16 +119,15 @@ def with_speaker(checkpoint: Checkpoint, source: str | Path, *, revision: str | 
     speaker = _load(source, revision)
     apart = difference(checkpoint, speaker)
     if apart is None:
-        speaker = replace(speaker, shared=True)
-    elif not two_passes:
+        return replace(checkpoint, speaker=speaker)
+    if not two_passes:
         raise CheckpointError(
             f"{checkpoint.source} and {speaker.source} do not share a backbone: {apart}; pass --two-passes to run both backbones on every "
             "window, which takes twice the time."
         )
-    else:
-        _check_two_passes(checkpoint, speaker)
-        speaker = replace(speaker, normalises=speaker.do_normalize and not checkpoint.do_normalize)
-    return replace(checkpoint, speaker=speaker)
+    _check_two_passes(checkpoint, speaker)
+    normalises = speaker.do_normalize and not checkpoint.do_normalize
+    return replace(checkpoint, speaker=replace(speaker, apart=apart, normalises=normalises))
 
 
 def _load(source: str | Path, revision: str | None) -> SpeakerModel:

@@ -5,7 +5,7 @@ The fp32 limits are those of a faithful export: rounding, and nothing else. The 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +15,25 @@ from wavlm_diarizer.diarizer import sigmoid
 from wavlm_diarizer.errors import VerificationError
 from wavlm_diarizer.windows import normalise
 from wavlm_export.speech import load_speech
+from wavlm_export.voices import answered, compare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import onnxruntime
     from numpy.typing import NDArray
 
     from wavlm_export.checkpoint import Checkpoint
+    from wavlm_export.speaker_model import SpeakerModel
     from wavlm_export.speech import Speech
+    from wavlm_export.voices import Voices, VoicesApart
 
 PROBABILITY_LIMIT = 1e-4
 LOGIT_LIMIT = 1e-3
 """Times the standard deviation of the reference's logits, where that is above 1."""
+COSINE_LIMIT = 0.99999
+VOICE_LIMIT = 1e-3
+"""Length of an embedding's difference over its own."""
 RATE = 16_000
 PACKAGES = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime")
 
@@ -91,20 +97,34 @@ def verify_graph(
     session: onnxruntime.InferenceSession,
     checkpoint: Checkpoint,
     *,
+    given: onnxruntime.InferenceSession | None = None,
     audio: Speech | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Compare an fp32 graph with PyTorch and report. ``audio``: the user's own recordings, compared in windows of up to 30 s as well.
 
+    With a speaker model, ``given`` is the same graph with a given activity, and voices are compared too: pooled by the graph's own labels,
+    and by arbitrary ones.
+
     Raises :class:`VerificationError`, which says where, if any case is outside the limits or has another shape.
     """
     compared: list[dict[str, Any]] = []
     worst: tuple[float, str] | None = None
+    pairs: list[tuple[Voices, Voices]] = []
+    names: list[str] = []
     field = checkpoint.receptive_field
     for case in [*cases(load_speech("calibration"), field), *_own_cases(audio or [], field)]:
         progress(f"comparing with PyTorch: {case.name}")
         values = prepared(checkpoint, case.samples)
-        expected, answer = checkpoint.logits(values), run(session, values)
+        expected = checkpoint.logits(values)
+        if checkpoint.speaker is None or given is None:
+            answer = run(session, values)
+        else:
+            answer, own = answered(session, values)
+            arbitrary = np.random.default_rng(len(compared)).standard_normal(answer.shape).astype(np.float32)
+            references = checkpoint.speaker.embeddings(values, answer, arbitrary)
+            pairs += zip(references, (own, answered(given, values, arbitrary)[1]), strict=True)
+            names += [case.name, f"{case.name}, by arbitrary labels"]
         if answer.shape != expected.shape:
             raise VerificationError(
                 f"The graph of {checkpoint.source} answers {case.name} with shape {answer.shape}, PyTorch with {expected.shape}."
@@ -113,7 +133,7 @@ def verify_graph(
         compared.append({"case": case.name, **measured})
         if excess > 1.0 and (worst is None or excess > worst[0]):
             worst = (excess, f"{case.name}: {where}")
-    report = {
+    report: dict[str, Any] = {
         "reference": "PyTorch fp32",
         "max_probability_difference": max(item["probability"] for item in compared),
         "max_logit_difference": max(item["logit"] for item in compared),
@@ -124,7 +144,29 @@ def verify_graph(
     }
     if worst:
         raise VerificationError(f"The graph of {checkpoint.source} differs from PyTorch, most at {worst[1]}.")
-    return report
+    return report if checkpoint.speaker is None else report | {"embeddings": _voices_report(checkpoint.speaker, pairs, names)}
+
+
+def _voices_report(speaker: SpeakerModel, pairs: Sequence[tuple[Voices, Voices]], names: Sequence[str]) -> dict[str, Any]:
+    """How far voices are from PyTorch's. Raises :class:`VerificationError` if any is outside the limits."""
+    whole = compare(pairs)
+    if not _alike(whole):
+        worst = next(name for pair, name in zip(pairs, names, strict=True) if not _alike(compare([pair])))
+        raise VerificationError(
+            f"The graph gives other voices than {speaker.source} in PyTorch, first at {worst}: cosine {whole.lowest_cosine:.6f}, relative "
+            f"difference {whole.max_relative_difference:.2g} (limits {COSINE_LIMIT} and {VOICE_LIMIT:g})."
+        )
+    return {
+        "reference": f"PyTorch's frames of {speaker.source}, pooled in NumPy by the graph's own labels and by arbitrary ones",
+        "backbone": "shared: one pass" if speaker.shared else f"two passes: {speaker.apart}",
+        **asdict(whole),
+        "limits": {"cosine": COSINE_LIMIT, "relative_difference": VOICE_LIMIT},
+    }
+
+
+def _alike(voices: VoicesApart) -> bool:
+    """Whether voices are within the limits of a faithful export."""
+    return voices.lowest_cosine >= COSINE_LIMIT and voices.max_relative_difference <= VOICE_LIMIT
 
 
 def _own_cases(audio: Speech, receptive_field: int) -> Iterator[Case]:

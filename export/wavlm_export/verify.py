@@ -9,17 +9,21 @@ from wavlm_diarizer.errors import VerificationError
 from wavlm_diarizer.sessions import open_session
 from wavlm_export import guard
 from wavlm_export.checkpoint import load
+from wavlm_export.given_activity import with_given_activity
+from wavlm_export.sensitivity import Listening
+from wavlm_export.speaker_model import with_speaker
 from wavlm_export.speech import load_speech, read_speech, windows
-from wavlm_export.verification import prepared, run, verify_graph
+from wavlm_export.verification import verify_graph
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    import numpy as np
     import onnx
-    from numpy.typing import NDArray
+
+    from wavlm_diarizer.settings import ModelSettings
+    from wavlm_export.speaker_model import SpeakerModel
 
 QUANTIZED = frozenset(
     {
@@ -41,14 +45,18 @@ def verify(
     against: str | Path,
     audio: Iterable[str | Path] = (),
     revision: str | None = None,
+    speaker_model: str | Path | None = None,
+    speaker_revision: str | None = None,
     precision: str = "auto",
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Compare a model file with a checkpoint and return the report: fp32 by the export's limits, int8 by those of the guard.
 
-    ``audio`` is compared as well. Raises :class:`VerificationError` for an fp32 file outside its limits; the ``verdict`` of an int8 file's
-    report may be ``failed``.
+    ``audio`` is compared as well, and with ``speaker_model`` the voices. Raises :class:`VerificationError` for an fp32 file
+    outside its limits; the ``verdict`` of an int8 file's report may be ``failed``.
     """
+    import onnx
+
     file = model_file.find(model, precision=precision)
     session = open_session(file.path)
     settings = file.settings(session)
@@ -61,19 +69,27 @@ def verify(
         stated, wanted = getattr(settings, name), getattr(checkpoint, name)
         if stated != wanted:
             raise VerificationError(f"{file.name} is used with {name} {stated}, and {checkpoint.source} wants {wanted}: export it again.")
+    if speaker_model is not None:
+        checkpoint = with_speaker(checkpoint, speaker_model, revision=speaker_revision, two_passes=True)
+        _check_speaker(file.name, settings, checkpoint.speaker)
     own = read_speech(audio)
+    given = None if checkpoint.speaker is None else open_session(with_given_activity(onnx.load(file.path)).SerializeToString())
     if not _is_quantized(file.path):
-        return verify_graph(session, checkpoint, audio=own, progress=progress)
+        return verify_graph(session, checkpoint, given=given, audio=own, progress=progress)
     cut = windows([*load_speech("check"), *own], settings.windows.window, settings.receptive_field)
     progress(f"comparing with PyTorch on {len(cut)} windows of speech")
-
-    def answer(window: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = run(session, prepared(checkpoint, window[None]))[0]
-        return logits
-
-    reference = [checkpoint.logits(prepared(checkpoint, window[None]))[0] for window in cut]
-    measured = guard.measure(reference, answer, cut, settings.sampling_rate / settings.hop)
+    measured = Listening.to_pytorch(checkpoint, cut).compared(given or session)
     return measured.report(guard.Limits(), "PyTorch fp32, on the check speech" + (" and yours" if own else ""))
+
+
+def _check_speaker(name: str, settings: ModelSettings, speaker: SpeakerModel | None) -> None:
+    """Raise :class:`VerificationError` unless the file's voices are those of the speaker model."""
+    if speaker is None:
+        return
+    if not settings.embedding_size:
+        raise VerificationError(f"{name} has no voices to compare with {speaker.source}: export it with --speaker-model.")
+    if settings.speaker_weights_sha256 != speaker.weights_sha256:
+        raise VerificationError(f"The voices of {name} come from other weights than those of {speaker.source} (their SHA-256 differ).")
 
 
 def _is_quantized(path: Path) -> bool:
