@@ -274,22 +274,21 @@ def test_the_guard_sees_flipped_labels_and_lacking_evidence() -> None:
     rng = np.random.default_rng(0)
     time = np.arange(4000)
     logits = np.stack([4 * np.sin(time / 90), 4 * np.cos(time / 70)], axis=1) + 0.1 * rng.standard_normal((4000, 2))
-    window = np.zeros(1, dtype=np.float32)
-    same = guard.measure([logits], lambda _: logits + 0.01, [window], 50)
+    same = guard.measure([logits], [logits + 0.01], 50)
     assert (same.relative_rms, same.labels_equal) == (pytest.approx(0.0, abs=1e-9), 1.0)
     assert same.verdict(guard.Limits()) == "passed"
     flipped = logits.copy()
     flipped[:60, 0] = -flipped[:60, 0]
-    assert guard.measure([logits], lambda _: flipped, [window], 50).verdict(guard.Limits(relative_rms=1.0)) == "failed"
+    assert guard.measure([logits], [flipped], 50).verdict(guard.Limits(relative_rms=1.0)) == "failed"
     noisy = logits + 0.5 * rng.standard_normal(logits.shape)
-    measured = guard.measure([logits], lambda _: noisy, [window], 50)
+    measured = guard.measure([logits], [noisy], 50)
     assert measured.relative_rms == pytest.approx(0.5 / (4 / np.sqrt(2)), rel=0.05)
     assert measured.verdict(guard.Limits()) == "failed"
     rare = np.stack([logits[:, 0], np.full(4000, -3.0) + 0.1 * rng.standard_normal(4000)], axis=1)
-    assert guard.measure([rare], lambda _: rare, [window], 50).verdict(guard.Limits()) == "not enough evidence"
-    assert guard.measure([logits[:2000]], lambda _: logits[:2000], [window], 50).verdict(guard.Limits()) == "not enough evidence"
+    assert guard.measure([rare], [rare], 50).verdict(guard.Limits()) == "not enough evidence"
+    assert guard.measure([logits[:2000]], [logits[:2000]], 50).verdict(guard.Limits()) == "not enough evidence"
     broken = np.full_like(logits, np.nan)
-    assert guard.measure([logits], lambda _: broken, [window], 50).verdict(guard.Limits()) == "failed"
+    assert guard.measure([logits], [broken], 50).verdict(guard.Limits()) == "failed"
 
 
 def test_a_graph_that_answers_with_nan_fails(checkpoints: Any) -> None:

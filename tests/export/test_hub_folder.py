@@ -79,16 +79,21 @@ def test_a_target_that_is_a_folder_is_named(tmp_path: Path, checkpoint: Any) -> 
     assert names(tmp_path / "out") == ["config.json"]
 
 
+def made_from(weights: str, speaker: str = "") -> Any:
+    return SimpleNamespace(weights_sha256=weights, speaker=SimpleNamespace(weights_sha256=speaker) if speaker else None)
+
+
 @pytest.mark.parametrize("place", ["onnx/model_quantized.onnx", "model_int8.onnx"])
 def test_an_older_model_of_other_weights_cannot_be_mistaken_for_the_new_one(tmp_path: Path, place: str) -> None:
     path = tmp_path / place
     path.parent.mkdir(exist_ok=True)
     settings = fake_model.settings()
     fake_model.write(path, settings.to_metadata())
-    refuse_other_weights(tmp_path, ["fp32"], settings.weights_sha256)
-    refuse_other_weights(tmp_path, ["fp32", "int8"], "1" * 64)
-    with pytest.raises(OutputError, match="made from these weights"):
-        refuse_other_weights(tmp_path, ["fp32"], "1" * 64)
+    refuse_other_weights(tmp_path, ["fp32"], made_from(settings.weights_sha256))
+    refuse_other_weights(tmp_path, ["fp32", "int8"], made_from("1" * 64))
+    for other in (made_from("1" * 64), made_from(settings.weights_sha256, "2" * 64)):
+        with pytest.raises(OutputError, match="made from these weights"):
+            refuse_other_weights(tmp_path, ["fp32"], other)
     path.write_bytes(b"no model")
     with pytest.raises(OutputError, match="made from these weights"):
-        refuse_other_weights(tmp_path, ["fp32"], settings.weights_sha256)
+        refuse_other_weights(tmp_path, ["fp32"], made_from(settings.weights_sha256))

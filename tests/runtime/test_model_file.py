@@ -178,3 +178,17 @@ def test_the_cache_is_where_the_hubs_client_keeps_it(monkeypatch: pytest.MonkeyP
     assert hub.cache_folder() == Path("~/.cache/huggingface/hub").expanduser()
     monkeypatch.setenv("HF_HOME", "/somewhere")
     assert hub.cache_folder() == Path("/somewhere/hub")
+
+
+def test_a_file_that_promises_voices_has_to_give_them(tmp_path: Path) -> None:
+    metadata = fake_model.settings(embedding_size=48, speaker_source="sv").to_metadata()
+    file = model_file.ModelFile(fake_model.write(tmp_path / "model.onnx", metadata))
+    with pytest.raises(ModelFormatError, match=r"promises voice embeddings .* has no embedding_frames and no embeddings"):
+        file.settings(open_session(file.path))
+
+
+def test_a_file_from_before_there_were_voices_has_none(tmp_path: Path) -> None:
+    metadata = {key: value for key, value in fake_model.settings().to_metadata().items() if "embedding" not in key and "speaker" not in key}
+    file = model_file.ModelFile(fake_model.write(tmp_path / "model.onnx", metadata))
+    settings = file.settings(open_session(file.path))
+    assert (settings.embedding_size, settings.speaker_source, settings.speaker_weights_sha256) == (0, "", "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer.cli.checkpoints import load_exporter
 from wavlm_diarizer.cli.options import add_decoding_options, add_window_options, decoding_given
@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fast: written for onnxruntime's CPU provider; portable: optimum's export; default: fast where the architecture is supported",
     )
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the hub's checkpoint")
+    parser.add_argument(
+        "--speaker-model",
+        metavar="SPEAKER",
+        help="hub id (microsoft/wavlm-base-plus-sv) or folder of an x-vector model: the file gives a voice embedding of each speaker too",
+    )
+    parser.add_argument("--speaker-revision", metavar="R", help="branch, tag or commit of the speaker model on the hub")
+    parser.add_argument("--two-passes", action="store_true", help="if the two do not share a backbone, run both: twice the time")
     parser.add_argument("--head", choices=("sigmoid",), help="take labels that do not look like speakers as one speaker each")
     parser.add_argument("--calibration", type=Path, metavar="FOLDER", help="recordings to choose int8 parts on; default: the package's own")
     parser.add_argument(
@@ -38,7 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a looser limit of the int8 guard (relative_rms, labels_equal, mean_probability_difference); recorded in the file",
+        help=(
+            "a looser limit of the int8 guard (relative_rms, labels_equal, mean_probability_difference, embedding_cosine); "
+            "recorded in the file"
+        ),
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="only errors")
     add_window_options(parser)
@@ -70,6 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         revision=arguments.revision,
         head=arguments.head,
+        speaker_model=arguments.speaker_model,
+        speaker_revision=arguments.speaker_revision,
+        two_passes=arguments.two_passes,
         options=options,
         progress=(lambda _: None) if arguments.quiet else _say,
     )
@@ -80,16 +93,18 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def summary(report: dict[str, object]) -> str:
+def summary(report: dict[str, Any]) -> str:
     """One line about a comparison."""
+    voices = report.get("embeddings")
+    heard = f", {voices['compared']} voices within cosine {voices['lowest_cosine']:.6f}" if voices else ""
     if "relative_rms" in report:
         return (
             f"{report['verdict']} against fp32 on {report['seconds']:.0f} s of speech: relative RMS {report['relative_rms']:.4f}, "
-            f"labels equal {report['labels_equal']:.2%}, mean probability difference {report['mean_probability_difference']:.5f}"
+            f"labels equal {report['labels_equal']:.2%}, mean probability difference {report['mean_probability_difference']:.5f}{heard}"
         )
     return (
         f"{report['verdict']} against PyTorch: probabilities within {report['max_probability_difference']:.1e}, "
-        f"logits within {report['max_logit_difference']:.1e}"
+        f"logits within {report['max_logit_difference']:.1e}{heard}"
     )
 
 

@@ -51,6 +51,7 @@ def _lines(settings: ModelSettings, name: str, size: int) -> list[tuple[str, str
         ("graph, precision", f"{settings.graph}, {settings.precision}, right on {settings.cpus} CPUs"),
         ("input", f"{base.sample_rate} Hz mono, " + ("normalised per window" if settings.do_normalize else "not normalised")),
         ("output", f"{len(settings.labels)} speakers at once, one {settings.head} each ({', '.join(settings.labels)})"),
+        ("voices", _voices(settings)),
         ("frames", f"one per {base.frame_step * 1000:g} ms, each from {base.receptive_field} samples"),
         (
             "windows",
@@ -66,6 +67,13 @@ def _lines(settings: ModelSettings, name: str, size: int) -> list[tuple[str, str
         ("batches", "a window's answer depends on it alone" if settings.batch_independent else "run one window at a time"),
     ]
     return [*lines, *_report(settings.verification)] if settings.verification else [*lines, ("verification", "none in the file")]
+
+
+def _voices(settings: ModelSettings) -> str:
+    """What the file tells of each speaker's voice."""
+    if not settings.embedding_size:
+        return "none: speakers are told apart by where windows overlap"
+    return f"{settings.embedding_size} numbers for each speaker, by {settings.speaker_source} ({settings.speaker_weights_sha256[:16]}...)"
 
 
 def _report(report: Any, depth: int = 0, name: str = "verification") -> list[tuple[str, str]]:

@@ -28,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("audio", nargs="*", metavar="AUDIO", help="recordings to compare on, besides the package's own speech")
     parser.add_argument("--against", required=True, metavar="SOURCE", help="hub id or folder of the checkpoint")
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of the hub's checkpoint")
+    parser.add_argument("--speaker-model", metavar="SPEAKER", help="hub id or folder of the speaker model that the file's voices come from")
+    parser.add_argument("--speaker-revision", metavar="R", help="branch, tag or commit of the speaker model on the hub")
     parser.add_argument("--precision", choices=("auto", "fp32", "int8"), default="auto", help="which file of a folder (default: auto)")
     parser.add_argument("--json", action="store_true", help="the whole report, as JSON")
 
@@ -43,7 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     audio = [recording.source for recording in recordings(arguments.audio)]
     report = verify(
-        arguments.model, against=arguments.against, audio=audio, revision=arguments.revision, precision=arguments.precision, progress=say
+        arguments.model,
+        against=arguments.against,
+        audio=audio,
+        revision=arguments.revision,
+        speaker_model=arguments.speaker_model,
+        speaker_revision=arguments.speaker_revision,
+        precision=arguments.precision,
+        progress=say,
     )
     sys.stdout.write(json.dumps(report, indent=2) + "\n" if arguments.json else summary(report) + "\n")
     if report["verdict"] == "failed":
