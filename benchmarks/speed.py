@@ -12,7 +12,8 @@ round, with a gap between; a sample during which other programs had much of the 
     scaling     seconds for windows of 2 to 30 s, on one thread and on all
     memory      the most memory that a program holds that opens the model and runs windows of 10 s, or of 30 s
 
-What was measured is added to results/speed.json, so the parts can be run one by one; comparisons are always within one part.
+What was measured is added to results/speed.json, so the parts can be run one by one, and rounds be added to those of a part (--more) where
+a machine is quiet for minutes only. Comparisons are always within one part, and times within one round.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import sys
 import tempfile
 from math import ceil
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,7 +53,8 @@ LEAST_SAMPLE = 0.25
 QUIET_SHARE, QUIET_SECONDS = 0.06, 0.03
 """A sample counts as disturbed if other programs had more CPU than this share of its time, or these seconds, whichever is more: the system
 counts in hundredths of a second."""
-RETRIES = 3
+RETRIES = 2
+"""Of a disturbed sample, at once: what disturbs for longer is only waited for in vain."""
 
 
 def agreement(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def agreement(engines: Sequence[Engine], work: Path, options: argparse.Namespace
 def time(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of each engine for one window in each round."""
     programs = {engine.key: Program(engine.command(work, options.threads, options.openvino)) for engine in engines}
-    samples = in_turns(programs, work / f"speech_{SECONDS}.npy", options.rounds)
+    samples = in_turns(programs, work / f"speech_{SECONDS}.npy", options.rounds, 60 * options.minutes)
     found = {}
     for engine in engines:
         program = programs[engine.key]
@@ -97,10 +100,12 @@ def time(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -> 
 def scaling(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of some engines for windows of all lengths, on one thread and on all."""
     found: dict[str, Any] = {}
-    for threads in sorted({1, options.threads}):
+    counts = sorted({1, options.threads})
+    share = 60 * options.minutes / len(counts) / sum(LENGTHS)
+    for threads in counts:
         programs = {engine.key: Program(engine.command(work, threads, options.openvino)) for engine in engines if engine.scaled}
         found[str(threads)] = {
-            str(seconds): in_turns(programs, work / f"speech_{seconds}.npy", options.scaling_rounds) for seconds in LENGTHS
+            str(seconds): in_turns(programs, work / f"speech_{seconds}.npy", options.scaling_rounds, share * seconds) for seconds in LENGTHS
         }
         for program in programs.values():
             program.end()
@@ -122,27 +127,34 @@ def memory(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -
     return {"peak_bytes": found, "names": {engine.key: engine.name for engine in chosen}}
 
 
-def in_turns(programs: Mapping[str, Program], window: Path, rounds: int) -> dict[str, dict[str, Any]]:
-    """Seconds for one window, of each program in each round, and how many of these samples were disturbed."""
+def in_turns(programs: Mapping[str, Program], window: Path, rounds: int, limit: float) -> dict[str, dict[str, Any]]:
+    """Seconds for one window, of each program in each round, and which of these samples were disturbed.
+
+    After ``limit`` seconds no further round is begun; one is made in any case.
+    """
+    began = perf_counter()
     keys = list(programs)
     times = {}
     for key in keys:  # what is compiled, chosen and allocated at first use is not what is compared
         programs[key].ask(window=window)
         times[key] = max(1, ceil(LEAST_SAMPLE / programs[key].ask(window=window)["seconds"]))
-    found: dict[str, dict[str, Any]] = {key: {"seconds": [], "disturbed": 0} for key in keys}
+    found: dict[str, dict[str, Any]] = {key: {"seconds": [], "disturbed": []} for key in keys}
     for turn in range(rounds):
+        if turn and perf_counter() - began > limit:
+            print(f"{window.stem}: no time for more than {turn} of {rounds} rounds", file=sys.stderr)
+            break
         shift = turn % len(keys)
         for key in (*keys[shift:], *keys[:shift]):
             seconds, disturbed = sample(programs[key], window, times[key])
-            found[key]["seconds"].append(seconds)
-            found[key]["disturbed"] += disturbed
+            found[key]["seconds"].append(round(seconds, 6))
+            found[key]["disturbed"].append(disturbed)
         print(f"{window.stem}: round {turn + 1} of {rounds} done", file=sys.stderr)
     return found
 
 
 def sample(program: Program, window: Path, times: int) -> tuple[float, bool]:
     """Seconds for one window, and whether other programs were busy meanwhile, in the quietest of a few tries."""
-    tries = []
+    tries: list[tuple[float, float, bool]] = []
     for _ in range(1 + RETRIES):
         gap()
         answer = program.ask(window=window, times=times)
@@ -155,6 +167,14 @@ def sample(program: Program, window: Path, times: int) -> tuple[float, bool]:
     return seconds, disturbed
 
 
+def with_more(before: Any, after: Any) -> Any:
+    """A part with the rounds of both; all else is of the later one."""
+    if isinstance(after, dict) and isinstance(before, dict):
+        joined = {key: with_more(before[key], value) if key in before else value for key, value in after.items()}
+        return joined | {key: before[key] + after[key] for key in ("seconds", "disturbed") if isinstance(after.get(key), list)}
+    return after
+
+
 PARTS = {"agreement": agreement, "time": time, "scaling": scaling, "memory": memory}
 
 
@@ -165,8 +185,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--openvino", metavar="PYTHON", help="the python of an environment with openvino")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N", help="of each engine (default: all cores)")
+    parser.add_argument("--more", action="store_true", help="add rounds to those that are kept; the files must be the same")
     parser.add_argument("--rounds", type=int, default=11, metavar="N", help="of the part time (default: 11)")
     parser.add_argument("--scaling-rounds", type=int, default=3, metavar="N", help="of the part scaling (default: 3)")
+    parser.add_argument("--minutes", type=float, default=5, metavar="N", help="after which no part begins another round (default: 5)")
     parser.add_argument("--note", default="Nothing else ran on purpose.", help="what else the machine did meanwhile")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     options = parser.parse_args(arguments)
@@ -176,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
     kept = options.output / "speed.json"
     content = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for name in (part for part in PARTS if part in options.only):
-        before = load()
+        before, kept_part = load(), content.get(name)
         content[name] = {
             "command": f"python benchmarks/speed.py WORK{' --openvino PYTHON' if options.openvino else ''} --only {name}",
             "machine": machine(),
@@ -186,6 +208,8 @@ def main(arguments: list[str] | None = None) -> int:
             "missing": missing,
             **PARTS[name](engines, options.work, options),
         }
+        if options.more and kept_part:
+            content[name] = with_more(kept_part, content[name])
         keep("speed", content, markdown(content), options.output)
     draw(content, options.output)
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from speed_targets import undisturbed
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -38,14 +40,14 @@ def _bars(content: dict[str, Any], path: Path) -> Path:
 
     engines = content["time"]["engines"]
     answers, peaks = content.get("agreement", {}).get("engines", {}), content.get("memory", {}).get("peak_bytes", {})
-    keys = sorted(engines, key=lambda key: median(engines[key]["seconds"]), reverse=True)
+    keys = sorted(engines, key=lambda key: median(undisturbed(engines[key])), reverse=True)
     colours = [OWN_COLOUR if key.startswith("own") else FLOOR_COLOUR if key.startswith("floor") else OTHER_COLOUR for key in keys]
     figure, axes = plt.subplots(1, 3, figsize=(13, 0.42 * len(keys) + 1.4), sharey=True, width_ratios=(3, 2, 2), layout="constrained")
     time, deviation, memory = axes
-    middle = [1000 * median(engines[key]["seconds"]) for key in keys]
+    middle = [1000 * median(undisturbed(engines[key])) for key in keys]
     spread = [
-        [value - 1000 * min(engines[key]["seconds"]) for key, value in zip(keys, middle, strict=True)],
-        [1000 * max(engines[key]["seconds"]) - value for key, value in zip(keys, middle, strict=True)],
+        [value - 1000 * min(undisturbed(engines[key])) for key, value in zip(keys, middle, strict=True)],
+        [1000 * max(undisturbed(engines[key])) - value for key, value in zip(keys, middle, strict=True)],
     ]
     rows = range(len(keys))
     time.barh(rows, middle, xerr=spread, color=colours, error_kw={"ecolor": "#0f172a", "capsize": 2, "elinewidth": 0.8})
@@ -89,7 +91,7 @@ def _lines(part: dict[str, Any], path: Path) -> Path:
         for key, name in part["names"].items():
             if not all(key in found for found in lengths.values()):
                 continue
-            costs = [1000 * median(found[key]["seconds"]) / float(length) for length, found in lengths.items()]
+            costs = [1000 * median(undisturbed(found[key])) / float(length) for length, found in lengths.items()]
             colour, style = LINES.get(key, (OTHER_COLOUR, "-"))
             width = 2.0 if key.startswith("own") else 1.4
             axis.plot(seconds, costs, color=colour, linestyle=style, marker="o", markersize=4, linewidth=width, label=name)

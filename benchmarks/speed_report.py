@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engines import BASE, OWN
 from measuring import circumstances
 from report import megabytes, table
-from speed_targets import ratio, targets
+from speed_targets import ratio, targets, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,16 +37,17 @@ def times(content: dict[str, Any]) -> str:
         content.get("memory", {}).get("peak_bytes", {}),
     )
     rows = []
-    for key in sorted(engines, key=lambda key: median(engines[key]["seconds"])):
+    for key in sorted(engines, key=lambda key: median(undisturbed(engines[key]))):
         one = engines[key]
-        middle = median(one["seconds"])
+        seconds = undisturbed(one)
+        middle = median(seconds)
         name = f"*{one['name']}*" if key in FLOORS else f"**{one['name']}**" if key.startswith("own") else one["name"]
         if one.get("precision") and key == "openvino_default":
             name += f" (chose {one['precision']})"
         rows.append(
             (
                 name,
-                f"{1000 * middle:.0f} ({1000 * min(one['seconds']):.0f} to {1000 * max(one['seconds']):.0f})",
+                f"{1000 * middle:.0f} ({1000 * min(seconds):.0f} to {1000 * max(seconds):.0f})",
                 f"{middle / part['window_seconds']:.4f}",
                 _ratio(engines, BASE, key),
                 *(("", "", "", "") if key in FLOORS else _costs(one, peaks.get(key, {}))),
@@ -66,9 +67,12 @@ def times(content: dict[str, Any]) -> str:
         "labels as fp32",
     )
     rounds = len(engines[OWN]["seconds"]) if OWN in engines else len(next(iter(engines.values()))["seconds"])
-    disturbed = sum(one["disturbed"] for one in engines.values())
+    disturbed = sum(sum(one["disturbed"]) for one in engines.values())
     said = f"Medians of {rounds} rounds; "
-    said += f"{disturbed} of {rounds * len(engines)} samples were taken while other programs were busy. " if disturbed else ""
+    if disturbed:
+        said += (
+            f"{disturbed} of {rounds * len(engines)} samples, taken while other programs were busy, count only where there are no others; "
+        )
     said += "the matrix products alone are a floor: nothing that computes them with the same library can be faster.\n"
     if "agreement" in content:
         checked = content["agreement"]
@@ -88,7 +92,7 @@ def scaling(content: dict[str, Any]) -> str:
         for key, name in part["names"].items():
             if not all(key in found for found in lengths.values()):
                 continue
-            costs = [median(found[key]["seconds"]) / float(seconds) for seconds, found in lengths.items()]
+            costs = [median(undisturbed(found[key])) / float(seconds) for seconds, found in lengths.items()]
             rows.append((f"**{name}**" if key.startswith("own") else name, threads, *(f"{1000 * cost:.1f}" for cost in costs)))
     lengths = next(iter(part["threads"].values()))
     header = ("ms per second of audio, by the window's length", "threads", *(f"{seconds} s" for seconds in lengths))
@@ -126,7 +130,7 @@ def sources(content: dict[str, Any]) -> str:
 def _ratio(engines: dict[str, Any], slower: str, faster: str) -> str:
     if slower not in engines:
         return ""
-    found = ratio(engines[slower]["seconds"], engines[faster]["seconds"])
+    found = ratio(engines[slower], engines[faster])
     return f"{found['median']:.2f} ({found['least']:.2f} to {found['most']:.2f})"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engines import BASE, OWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,19 @@ FASTER = (
 """What, slower and faster engine, at least, aim."""
 
 
-def ratio(slower: Sequence[float], faster: Sequence[float]) -> dict[str, float]:
-    """How many times as long one took as the other, round by round: the median, the least and the most."""
-    ratios = [one / other for one, other in zip(slower, faster, strict=True)]
+def undisturbed(one: Mapping[str, Any]) -> list[float]:
+    """The seconds of the rounds in which an engine had the machine for itself; of all rounds if there are none."""
+    return [seconds for seconds, disturbed in zip(one["seconds"], one["disturbed"], strict=True) if not disturbed] or one["seconds"]
+
+
+def ratio(slower: Mapping[str, Any], faster: Mapping[str, Any]) -> dict[str, float]:
+    """How many times as long one engine took as the other, round by round: the median, the least and the most.
+
+    Rounds in which one of them was disturbed count only if there are no others.
+    """
+    pairs = list(zip(slower["seconds"], faster["seconds"], slower["disturbed"], faster["disturbed"], strict=True))
+    pairs = [pair for pair in pairs if not (pair[2] or pair[3])] or pairs
+    ratios = [one / other for one, other, *_ in pairs]
     return {"median": median(ratios), "least": min(ratios), "most": max(ratios)}
 
 
@@ -59,9 +69,9 @@ def targets(content: dict[str, Any]) -> list[Target]:
     engines = content.get("time", {}).get("engines", {})
     for what, slower, faster, least, aim in FASTER:
         if slower in engines and faster in engines:
-            found.append(Target(what, ratio(engines[slower]["seconds"], engines[faster]["seconds"])["median"], least, aim))
+            found.append(Target(what, ratio(engines[slower], engines[faster])["median"], least, aim))
     if {OWN, "floor_int8"} <= set(engines):
-        above = ratio(engines[OWN]["seconds"], engines["floor_int8"]["seconds"])["median"]
+        above = ratio(engines[OWN], engines["floor_int8"])["median"]
         found.append(Target("int8, times as long as its matrix products alone", above, 1.6, 1.3, smaller=True))
     answers = content.get("agreement", {}).get("engines", {})
     if {OWN, "openvino_int8"} <= set(answers):

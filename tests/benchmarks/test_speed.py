@@ -50,21 +50,43 @@ def _no_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_programs_are_asked_in_turns_in_another_order_each_round() -> None:
     log: list[str] = []
     asked = {name: Answering([quiet(1.0)] * 5, log, name) for name in "abc"}
-    found = speed.in_turns(asked, Path("w.npy"), 3)  # type: ignore[arg-type]
+    found = speed.in_turns(asked, Path("w.npy"), 3, 60)  # type: ignore[arg-type]
     assert "".join(log) == "aabbcc" + "abc" + "bca" + "cab"
-    assert found["a"] == {"seconds": [1.0] * 3, "disturbed": 0}
+    assert found["a"] == {"seconds": [1.0] * 3, "disturbed": [False] * 3}
+
+
+def test_without_time_for_more_one_round_is_made() -> None:
+    asked = {name: Answering([quiet(1.0)] * 3, [], name) for name in "ab"}
+    found = speed.in_turns(asked, Path("w.npy"), 3, 0)  # type: ignore[arg-type]
+    assert found["a"]["seconds"] == [1.0]
 
 
 def test_a_sample_that_other_programs_disturbed_is_taken_again() -> None:
     busy = {"seconds": 2.0, "others": 1.0}
     assert speed.sample(Answering([busy, quiet(1.0)], [], "a"), Path("w.npy"), 1) == (1.0, False)  # type: ignore[arg-type]
     busier = {"seconds": 3.0, "others": 2.0}
-    always = Answering([busier, busy, busier, busier], [], "a")
+    always = Answering([busier, busy, busier], [], "a")
     assert speed.sample(always, Path("w.npy"), 1) == (2.0, True)  # type: ignore[arg-type]
 
 
 def test_ratios_are_those_of_one_round() -> None:
-    assert speed_targets.ratio([2.0, 30.0, 4.0], [1.0, 10.0, 1.0]) == {"median": 3.0, "least": 2.0, "most": 4.0}
+    one = {"seconds": [2.0, 30.0, 4.0, 9.0], "disturbed": [False, False, False, True]}
+    other = {"seconds": [1.0, 10.0, 1.0, 1.0], "disturbed": [False] * 4}
+    assert speed_targets.ratio(one, other) == {"median": 3.0, "least": 2.0, "most": 4.0}
+    assert speed_targets.undisturbed(one) == [2.0, 30.0, 4.0]
+
+
+def test_disturbed_rounds_count_where_there_are_no_others() -> None:
+    one, other = {"seconds": [2.0], "disturbed": [True]}, {"seconds": [1.0], "disturbed": [False]}
+    assert speed_targets.ratio(one, other)["median"] == 2.0
+    assert speed_targets.undisturbed(one) == [2.0]
+
+
+def test_rounds_are_added_to_those_that_are_kept() -> None:
+    before = {"note": "old", "engines": {"a": {"seconds": [1.0], "disturbed": [True], "load_seconds": 9.0}}}
+    after = {"note": "new", "engines": {"a": {"seconds": [2.0], "disturbed": [False], "load_seconds": 8.0}}}
+    joined = speed.with_more(before, after)
+    assert joined == {"note": "new", "engines": {"a": {"seconds": [1.0, 2.0], "disturbed": [True, False], "load_seconds": 8.0}}}
 
 
 def test_a_target_is_reached_on_the_right_side() -> None:
@@ -82,7 +104,7 @@ def measured() -> dict[str, Any]:
     part = {"command": "python benchmarks/speed.py WORK", "load_before": 0.0, "note": "", "threads": 2, "missing": []}
     machine = {"cores": 2, "architecture": "x86_64", "cpu": "a CPU", "cpu_features": [], "memory_gib": 1, "system": "Linux", "python": "3"}
     times = {engine.key: [0.1 + 0.001 * index, 0.2 + 0.001 * index] for index, engine in enumerate(ENGINES)}
-    facts = {"versions": {"numpy": "1"}, "load_seconds": 1.0, "file_bytes": 5, "disturbed": 0}
+    facts = {"versions": {"numpy": "1"}, "load_seconds": 1.0, "file_bytes": 5, "disturbed": [False, False]}
     names = {engine.key: engine.name for engine in ENGINES}
     real = [engine for engine in ENGINES if not engine.floor]
     return {
@@ -102,7 +124,7 @@ def measured() -> dict[str, Any]:
         | {"peak_bytes": {engine.key: {"10": 10**9 - index * 10**7, "30": 10**9} for index, engine in enumerate(real)}},
         "scaling": part
         | {"machine": machine, "names": {engine.key: engine.name for engine in ENGINES if engine.scaled}}
-        | {"threads": {"1": {"10": {key: {"seconds": value} for key, value in times.items()}}}},
+        | {"threads": {"1": {"10": {key: {"seconds": value, "disturbed": [False, False]} for key, value in times.items()}}}},
     }
 
 
