@@ -23,6 +23,7 @@ import json
 import sys
 import tempfile
 from math import ceil
+from operator import itemgetter
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ LEAST_SAMPLE = 0.25
 QUIET_SHARE, QUIET_SECONDS = 0.06, 0.03
 """A sample counts as disturbed if other programs had more CPU than this share of its time, or these seconds, whichever is more: the system
 counts in hundredths of a second."""
+SAMPLED = ("seconds", "cpu_seconds", "disturbed")
 RETRIES = 2
 """Of a disturbed sample, at once: what disturbs for longer is only waited for in vain."""
 
@@ -138,40 +140,39 @@ def in_turns(programs: Mapping[str, Program], window: Path, rounds: int, limit: 
     for key in keys:  # what is compiled, chosen and allocated at first use is not what is compared
         programs[key].ask(window=window)
         times[key] = max(1, ceil(LEAST_SAMPLE / programs[key].ask(window=window)["seconds"]))
-    found: dict[str, dict[str, Any]] = {key: {"seconds": [], "disturbed": []} for key in keys}
+    found: dict[str, dict[str, Any]] = {key: {name: [] for name in SAMPLED} for key in keys}
     for turn in range(rounds):
         if turn and perf_counter() - began > limit:
             print(f"{window.stem}: no time for more than {turn} of {rounds} rounds", file=sys.stderr)
             break
         shift = turn % len(keys)
         for key in (*keys[shift:], *keys[:shift]):
-            seconds, disturbed = sample(programs[key], window, times[key])
-            found[key]["seconds"].append(round(seconds, 6))
-            found[key]["disturbed"].append(disturbed)
+            for name, value in sample(programs[key], window, times[key]).items():
+                found[key][name].append(value)
         print(f"{window.stem}: round {turn + 1} of {rounds} done", file=sys.stderr)
     return found
 
 
-def sample(program: Program, window: Path, times: int) -> tuple[float, bool]:
-    """Seconds for one window, and whether other programs were busy meanwhile, in the quietest of a few tries."""
-    tries: list[tuple[float, float, bool]] = []
+def sample(program: Program, window: Path, times: int) -> dict[str, Any]:
+    """Seconds for one window, on the clock and of CPU, and whether other programs were busy meanwhile, in the quietest of a few tries."""
+    tries: list[tuple[float, dict[str, Any]]] = []
     for _ in range(1 + RETRIES):
         gap()
         answer = program.ask(window=window, times=times)
         others, whole = answer["others"] or 0.0, times * answer["seconds"]
         disturbed = others > max(QUIET_SHARE * whole, QUIET_SECONDS)
-        tries.append((others / whole, answer["seconds"], disturbed))
+        found = {"seconds": round(answer["seconds"], 6), "cpu_seconds": round(answer["cpu_seconds"], 6), "disturbed": disturbed}
+        tries.append((others / whole, found))
         if not disturbed:
             break
-    _, seconds, disturbed = min(tries)
-    return seconds, disturbed
+    return min(tries, key=itemgetter(0))[1]
 
 
 def with_more(before: Any, after: Any) -> Any:
     """A part with the rounds of both; all else is of the later one."""
     if isinstance(after, dict) and isinstance(before, dict):
         joined = {key: with_more(before[key], value) if key in before else value for key, value in after.items()}
-        return joined | {key: before[key] + after[key] for key in ("seconds", "disturbed") if isinstance(after.get(key), list)}
+        return joined | {key: before[key] + after[key] for key in SAMPLED if isinstance(after.get(key), list)}
     return after
 
 

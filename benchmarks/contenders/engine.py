@@ -1,8 +1,9 @@
 """What every engine's program shares: it holds one model and runs windows of speech through it on request. See ``dialogue.py``.
 
 A request is ``{"window": path, "times": number, "answer": path or null}``: run the window, a ``.npy`` file of float32 ``[n]`` at 16 kHz,
-so many times, and save the last answer, float32 ``[frames, labels]``, if a path is given. The answer, ``{"seconds": ..., "others": ...}``,
-is the time of one run on average, and how many CPU seconds other programs had meanwhile (``null`` where the system does not tell).
+so many times, and save the last answer, float32 ``[frames, labels]``, if a path is given. The answer is ``{"seconds": ..., "cpu_seconds":
+..., "others": ...}``: the time of one run and what it took of all cores, both on average, and how many CPU seconds other programs had
+meanwhile (``null`` where the system does not tell).
 """
 
 from __future__ import annotations
@@ -41,14 +42,15 @@ def serve(load: Callable[[], Engine], packages: tuple[str, ...], **facts: Any) -
         window = np.load(request["window"])
         times = int(request.get("times", 1))
         others = others_seconds()
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         for _ in range(times):
             logits = engine(window)
-        seconds = (time.perf_counter() - start) / times
+        seconds, cpu_seconds = (time.perf_counter() - start) / times, (time.process_time() - cpu_start) / times
         after = others_seconds()
         if request.get("answer"):
             np.save(request["answer"], logits)
-        return {"seconds": seconds, "others": None if others is None or after is None else max(0.0, after - others)}
+        busy = None if others is None or after is None else max(0.0, after - others)
+        return {"seconds": seconds, "cpu_seconds": cpu_seconds, "others": busy}
 
     dialogue.answer_all(answer)
 

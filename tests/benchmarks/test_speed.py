@@ -39,7 +39,7 @@ class Answering:
 
 
 def quiet(seconds: float) -> dict[str, Any]:
-    return {"seconds": seconds, "others": 0.0}
+    return {"seconds": seconds, "cpu_seconds": 2 * seconds, "others": 0.0}
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_programs_are_asked_in_turns_in_another_order_each_round() -> None:
     asked = {name: Answering([quiet(1.0)] * 5, log, name) for name in "abc"}
     found = speed.in_turns(asked, Path("w.npy"), 3, 60)  # type: ignore[arg-type]
     assert "".join(log) == "aabbcc" + "abc" + "bca" + "cab"
-    assert found["a"] == {"seconds": [1.0] * 3, "disturbed": [False] * 3}
+    assert found["a"] == {"seconds": [1.0] * 3, "cpu_seconds": [2.0] * 3, "disturbed": [False] * 3}
 
 
 def test_without_time_for_more_one_round_is_made() -> None:
@@ -62,11 +62,12 @@ def test_without_time_for_more_one_round_is_made() -> None:
 
 
 def test_a_sample_that_other_programs_disturbed_is_taken_again() -> None:
-    busy = {"seconds": 2.0, "others": 1.0}
-    assert speed.sample(Answering([busy, quiet(1.0)], [], "a"), Path("w.npy"), 1) == (1.0, False)  # type: ignore[arg-type]
-    busier = {"seconds": 3.0, "others": 2.0}
+    busy = quiet(2.0) | {"others": 1.0}
+    assert speed.sample(Answering([busy, quiet(1.0)], [], "a"), Path("w.npy"), 1)["seconds"] == 1.0  # type: ignore[arg-type]
+    busier = quiet(3.0) | {"others": 2.0}
     always = Answering([busier, busy, busier], [], "a")
-    assert speed.sample(always, Path("w.npy"), 1) == (2.0, True)  # type: ignore[arg-type]
+    found = speed.sample(always, Path("w.npy"), 1)  # type: ignore[arg-type]
+    assert (found["seconds"], found["cpu_seconds"], found["disturbed"]) == (2.0, 4.0, True)
 
 
 def test_ratios_are_those_of_one_round() -> None:
@@ -83,10 +84,10 @@ def test_disturbed_rounds_count_where_there_are_no_others() -> None:
 
 
 def test_rounds_are_added_to_those_that_are_kept() -> None:
-    before = {"note": "old", "engines": {"a": {"seconds": [1.0], "disturbed": [True], "load_seconds": 9.0}}}
-    after = {"note": "new", "engines": {"a": {"seconds": [2.0], "disturbed": [False], "load_seconds": 8.0}}}
-    joined = speed.with_more(before, after)
-    assert joined == {"note": "new", "engines": {"a": {"seconds": [1.0, 2.0], "disturbed": [True, False], "load_seconds": 8.0}}}
+    before = {"note": "old", "frames": [1], "engines": {"a": {"seconds": [1.0], "disturbed": [True], "load_seconds": 9.0}}}
+    after = {"note": "new", "frames": [1], "engines": {"a": {"seconds": [2.0], "disturbed": [False], "load_seconds": 8.0}}}
+    joined = {"seconds": [1.0, 2.0], "disturbed": [True, False], "load_seconds": 8.0}
+    assert speed.with_more(before, after) == {"note": "new", "frames": [1], "engines": {"a": joined}}
 
 
 def test_a_target_is_reached_on_the_right_side() -> None:
@@ -110,7 +111,7 @@ def measured() -> dict[str, Any]:
     return {
         "time": part
         | {"machine": machine, "window_seconds": 10}
-        | {"engines": {key: facts | {"seconds": seconds, "name": names[key]} for key, seconds in times.items()}},
+        | {"engines": {key: facts | {"seconds": seconds, "cpu_seconds": seconds, "name": names[key]} for key, seconds in times.items()}},
         "agreement": part
         | {"machine": machine, "seconds": 60}
         | {
