@@ -114,6 +114,9 @@ def chosen(options: argparse.Namespace, threads: int) -> list[Contender]:
         command = started(sys.executable, "run_teachers.py", str(options.models))
         name = "the teachers in our runtime"
         found += [Contender(name, TEACHERS, command), Contender(f"{name}, {TOLD}", TEACHERS, command, told=True, timed_as=name)]
+        found.append(
+            Contender(f"{name}, windows joined without voices", f"{TEACHERS} without voices", (*command, "no-voices"), timed_as=name)
+        )
     return found
 
 

@@ -38,8 +38,8 @@ LEAST_FRAMES = 15
 MEL_STEP, MEL_FIELD = 160, 400
 
 
-def settings(**changes: Any) -> ModelSettings:
-    """What the runtime has to know of the two."""
+def settings(*, voices: bool = True, **changes: Any) -> ModelSettings:
+    """What the runtime has to know of the two, or of segmentation-3.0 alone."""
     values: dict[str, Any] = {
         "source": "pyannote/segmentation-3.0 and CAM++",
         "revision": "",
@@ -53,16 +53,20 @@ def settings(**changes: Any) -> ModelSettings:
         "license": "MIT and Apache-2.0",
     }
     if "embedding_size" in ModelSettings.__dataclass_fields__:
-        values["embedding_size"] = EMBEDDING_SIZE
+        values["embedding_size"] = EMBEDDING_SIZE if voices else 0
     return ModelSettings(**(values | changes))
 
 
 class TeacherSession:
-    """What :class:`wavlm_diarizer.Diarizer` needs of an onnxruntime session; ``models`` is the folder with both files."""
+    """What :class:`wavlm_diarizer.Diarizer` needs of an onnxruntime session; ``models`` is the folder with both files.
 
-    def __init__(self, models: Path, threads: int | None = None) -> None:
+    Without ``voices`` there are logits alone, and the runtime joins windows by what they share.
+    """
+
+    def __init__(self, models: Path, threads: int | None = None, *, voices: bool = True) -> None:
         self._activity = open_session(models / "segmentation-3.0.onnx", threads=threads)
         self._voice = open_session(models / "campplus.onnx", threads=threads)
+        self._voices = voices
         self._time = TimeBase()
 
     def get_inputs(self) -> list[SimpleNamespace]:
@@ -71,8 +75,11 @@ class TeacherSession:
 
     def get_outputs(self) -> list[SimpleNamespace]:
         """As onnxruntime's."""
+        logits = SimpleNamespace(name="logits", type="tensor(float)", shape=["batch_size", "frames", 3])
+        if not self._voices:
+            return [logits]
         return [
-            SimpleNamespace(name="logits", type="tensor(float)", shape=["batch_size", "frames", 3]),
+            logits,
             SimpleNamespace(name="embeddings", type="tensor(float)", shape=["batch_size", 3, EMBEDDING_SIZE]),
             SimpleNamespace(name="embedding_frames", type="tensor(int64)", shape=["batch_size", 3]),
         ]
