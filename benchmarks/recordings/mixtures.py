@@ -29,6 +29,7 @@ LEAST_CLIPS, LEAST_SECONDS = 30, 1.0
 """A voice takes part with at least this many clips of at least this length."""
 SPEECH_DB = -35.0
 """Frames of 10 ms count as speech if they are within this of the utterance's loudest one."""
+FLOOR_DB, LOUD_DB = 8.0, -12.0
 FILLED_FRAMES = 30
 """Gaps of an utterance up to this many frames count as speech."""
 LOUDNESS = 0.06
@@ -104,12 +105,20 @@ def level(clip: NDArray[np.float32]) -> np.float32:
     return loud
 
 
-def activity(clip: NDArray[np.float32]) -> list[tuple[float, float]]:
-    """Where a clip of one voice is speech: frames of 10 ms within 35 dB of the loudest, gaps up to 0.3 s filled; seconds."""
+def activity(clip: NDArray[np.float32], *, floor: bool = False) -> list[tuple[float, float]]:
+    """Where a clip of one voice is speech: frames of 10 ms within 35 dB of the loudest, gaps up to 0.3 s filled; seconds.
+
+    With ``floor`` they are also over the clip's own noise: 8 dB over its softest frames, or within 12 dB of its loud ones if that is less.
+    (``mix/`` was made without, and calls all of a noisy clip speech.)
+    """
     hop = sound.RATE // 100
     frames = clip[: len(clip) // hop * hop].reshape(-1, hop)
     power = (frames.astype(np.float64) ** 2).mean(axis=1)
-    on = np.flatnonzero(power > power.max(initial=0.0) * 10 ** (SPEECH_DB / 10))
+    threshold = power.max(initial=0.0) * 10 ** (SPEECH_DB / 10)
+    if floor and len(power):
+        soft, loud = np.percentile(power, [5, 95])
+        threshold = max(threshold, min(soft * 10 ** (FLOOR_DB / 10), loud * 10 ** (LOUD_DB / 10)))
+    on = np.flatnonzero(power > threshold)
     if not len(on):
         return []
     cuts = np.flatnonzero(np.diff(on) > FILLED_FRAMES)

@@ -1,6 +1,7 @@
 """Folders of one voice each in, utterances out: pieces of clips at one loudness, with the speech in them.
 
-What counts as speech is what ``mix/`` counts (:func:`recordings.mixtures.activity`). Clips are read when they are needed and not kept.
+What counts as speech is what ``mix/`` counts, less a noisy clip's noise (:func:`recordings.mixtures.activity`). Clips are read when
+they are needed and not kept.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def read(path: Path) -> NDArray[np.float32]:
 
 def pieces(clip: NDArray[np.float32]) -> list[Piece]:
     """A clip ``[n]`` as one piece or, if it is long, as several, cut in its pauses; none if there is hardly any speech."""
-    spoken = [(round(start * 100) * STEP, round(end * 100) * STEP) for start, end in activity(clip)]
+    spoken = [(round(start * 100) * STEP, round(end * 100) * STEP) for start, end in activity(clip, floor=True)]
     if sum(stop - first for first, stop in spoken) < LEAST_SECONDS * sound.RATE:
         return []
     gain = np.float32(LOUDNESS / level(clip))

@@ -95,6 +95,13 @@ def test_a_long_clip_is_cut_in_its_pauses_and_loses_no_speech() -> None:
     assert clips.pieces(np.zeros(RATE, np.float32)) == []
 
 
+def test_the_noise_of_a_noisy_clip_is_not_speech() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.02, 4 * RATE).astype(np.float32)
+    noise[RATE : 3 * RATE] += clip(2.0, 300)[RATE // 10 : -RATE // 10]
+    (piece,) = clips.pieces(noise)
+    assert sum(stop - first for first, stop in piece.spans) == pytest.approx(2 * RATE, rel=0.03)
+
+
 def test_all_voices_are_equally_loud_at_0_db() -> None:
     for gain in (0.01, 1.0):
         (piece,) = clips.pieces(np.float32(gain) * clip(2.0, 300))
