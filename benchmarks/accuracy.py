@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import answers
 import diarizers
 from answers import recordings
+from diarizers import TOLD
 from measuring import circumstances, machine
 from report import RESULTS, keep, megabytes, table, write
 from times import measure, timing
@@ -29,15 +30,15 @@ from wavlm_diarizer.machine import usable_cores
 from wavlm_diarizer.scoring import Policy, Score, score, speech_activity, total
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from answers import Answers, Recording
     from diarizers import Contender
 
 COLLARS = (0.0, 0.25, 0.5)
+COLUMNS = 5
+"""Sets side by side in one table."""
 STEPS = ("answers", "times", "report")
-TIMES = "times.json"
-PICTURE = "accuracy.png"
 
 
 def rates(every: Sequence[Recording], answered: Answers) -> dict[str, Any]:
@@ -114,20 +115,26 @@ def percent(rate: float) -> str:
 
 def _overview(content: dict[str, Any]) -> list[str]:
     """The DER of everybody on every set."""
-    sets = content["sets"]
-    rows = []
-    for one in content["contenders"]:
-        cells = []
-        for part in sets.values():
-            plain = part["contenders"][one]["collars"]["0"]
-            told = "true number" in one
-            best = min(other["collars"]["0"]["der"] for name, other in part["contenders"].items() if ("true number" in name) == told)
-            der = percent(plain["der"])
-            parts = " / ".join(percent(plain[key]) for key in ("missed", "false_alarm", "confusion"))
-            cells.append(f"{f'**{der}**' if plain['der'] == best else der} ({parts})")
-        rows.append((one, *cells))
-    text = "DER in %, no collar, overlap scored (missed / false alarm / confusion); bold: the best of those told as much.\n\n"
-    return [text, table(("contender", *(f"`{name}/`" for name in sets)), rows)]
+    out = ["DER in %, no collar, overlap scored (missed / false alarm / confusion); bold: the best of those told as much.\n"]
+    for sets in batched(content["sets"].items(), COLUMNS):
+        rows = []
+        for one in content["contenders"]:
+            cells = []
+            for _, part in sets:
+                plain = part["contenders"][one]["collars"]["0"]
+                alike = [other for name, other in part["contenders"].items() if (TOLD in name) == (TOLD in one)]
+                best = plain["der"] == min(other["collars"]["0"]["der"] for other in alike)
+                der = f"**{percent(plain['der'])}**" if best else percent(plain["der"])
+                cells.append(f"{der} ({' / '.join(percent(plain[key]) for key in ('missed', 'false_alarm', 'confusion'))})")
+            rows.append((one, *cells))
+        out += ["\n", table(("contender", *(f"`{name}/`" for name, _ in sets)), rows)]
+    return out
+
+
+def batched(items: Iterable[Any], size: int) -> list[list[Any]]:
+    """The items in lists of at most so many."""
+    every = list(items)
+    return [every[first : first + size] for first in range(0, len(every), size)]
 
 
 def _times(content: dict[str, Any]) -> list[str]:
@@ -150,7 +157,7 @@ def _times(content: dict[str, Any]) -> list[str]:
     return [
         text,
         table(("contender", "seconds per second of audio", "x our time", "peak memory, MB", "versions"), rows),
-        f"\n![DER against speed](results/{PICTURE})\n",
+        f"\n![DER against speed](results/{content['picture']})\n",
     ]
 
 
@@ -166,6 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--timed", type=int, default=1, metavar="N", help="so many recordings of each set for the times (default: 1)")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="for the times (default: 3)")
     parser.add_argument("--note", default="Nothing else ran on purpose.", help="what else the machine did during the times")
+    parser.add_argument("--name", default="accuracy", help="of the report and its times (default: accuracy)")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     options = parser.parse_args(arguments)
     try:
@@ -181,14 +189,15 @@ def main(arguments: list[str] | None = None) -> int:
         answers.ask(contenders, every, options.answers)
     if "times" in options.steps:
         timed = [item for part in sets.values() for item in part[: options.timed]]
-        write(options.answers / TIMES, json.dumps(measure(contenders, timed, options.rounds, options.threads), indent=1) + "\n")
+        measured = measure(contenders, timed, options.rounds, options.threads)
+        write(options.answers / f"{options.name}.times.json", json.dumps(measured, indent=1) + "\n")
     if "report" in options.steps:
         content = report(options, contenders, sets)
         if content["times"]:
             from speed_plot import draw
 
-            draw(content, options.output / PICTURE)
-        keep("accuracy", content, markdown(content), options.output)
+            draw(content, options.output / content["picture"])
+        keep(options.name, content, markdown(content), options.output)
     return 0
 
 
@@ -199,13 +208,14 @@ def report(options: argparse.Namespace, contenders: Sequence[Contender], sets: d
         missing = one.missing([item for part in sets.values() for item in part])
         if missing:
             raise SystemExit(f"{name} has not answered {missing[0].key} yet: run the step 'answers' first.")
-    times = options.answers / TIMES
+    times = options.answers / f"{options.name}.times.json"
     measured: dict[str, Any] = json.loads(times.read_text(encoding="utf-8")) if times.exists() else {}
     return {
         "command": " ".join(["python benchmarks/accuracy.py", *(f"{name}/" for name in sets), *diarizers.described(options)]),
         "machine": measured.get("machine") or machine(),
         "load_before": measured.get("load_before"),
         "note": options.note,
+        "picture": f"{options.name}.png",
         "contenders": [one.name for one in contenders],
         "programs": {one.name: one.program for one in contenders},
         "timed_as": {one.name: one.timed_as or one.name for one in contenders},

@@ -95,7 +95,7 @@ def test_times_are_taken_in_turns_and_shown_with_a_picture(data: Path) -> None:
     page = (data / "out" / "accuracy.md").read_text()
     assert "| own | " in page
     assert "x our time" in page
-    assert (data / "out" / accuracy.PICTURE).read_bytes().startswith(b"\x89PNG")
+    assert (data / "out" / "accuracy.png").read_bytes().startswith(b"\x89PNG")
     assert str(data) not in page + json.dumps(found)
 
 
