@@ -194,7 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "report" in options.steps:
         content = report(options, contenders, sets)
         if content["times"]:
-            from speed_plot import draw
+            from accuracy_picture import draw
 
             draw(content, options.output / content["picture"])
         keep(options.name, content, markdown(content), options.output)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import soundfile
 
-from diarizers import Program
+from programs import Program
 from report import write
 from wavlm_diarizer.diarization import Diarization, Turn
 
@@ -103,14 +103,12 @@ def ask(contenders: Sequence[Contender], every: Sequence[Recording], folder: Pat
         if not waiting:
             continue
         program = Program(one.command)
-        try:
-            for number, recording in enumerate(waiting, start=1):
-                with as_wav(recording) as wav:
-                    answer = program.ask(wav, len(recording.reference.speakers) if one.told else None)
-                answers[one.name].keep(recording, answer, program.versions)
-                print(f"{one.name}: {recording.key} ({number} of {len(waiting)})", file=sys.stderr)
-        finally:
-            program.kill()
+        for number, recording in enumerate(waiting, start=1):
+            with as_wav(recording) as wav:
+                answer = program.ask(wav=wav, speakers=len(recording.reference.speakers) if one.told else None)
+            answers[one.name].keep(recording, answer, program.facts)
+            print(f"{one.name}: {recording.key} ({number} of {len(waiting)})", file=sys.stderr)
+        program.end()
     return answers
 
 

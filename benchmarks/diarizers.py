@@ -5,17 +5,16 @@ Each is a program of its own in its own environment (README.md says how to make 
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from programs import CONTENDERS
 
 if TYPE_CHECKING:
     import argparse
 
-CONTENDERS = Path(__file__).resolve().parent / "contenders"
 OWN = "wavlm-diarizer"
 SHERPA = "sherpa-onnx"
 TEACHERS = "teachers"
@@ -39,42 +38,6 @@ class Contender:
     def slug(self) -> str:
         """The name as that of a file."""
         return "".join(letter if letter.isalnum() or letter in ".-" else "_" for letter in self.name)
-
-
-class Program:
-    """A contender's process."""
-
-    def __init__(self, command: tuple[str, ...]) -> None:
-        self._process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        self.versions: dict[str, str] = self._answer()
-
-    def ask(self, wav: Path, speakers: int | None) -> dict[str, Any]:
-        """Diarize one recording; the answer's ``turns``, ``seconds`` and, if it failed, ``error``."""
-        print(json.dumps({"wav": str(wav), "speakers": speakers}), file=self._process.stdin, flush=True)
-        answer: dict[str, Any] = self._answer()
-        return answer
-
-    def end(self) -> int:
-        """End the process; its peak memory in bytes."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        peak = self._answer()["peak_bytes"]
-        self.kill()
-        return int(peak)
-
-    def kill(self) -> None:
-        """End the process without asking."""
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process.wait()
-
-    def _answer(self) -> Any:
-        line = self._process.stdout.readline() if self._process.stdout is not None else ""
-        if not line:
-            raise SystemExit(f"{' '.join(map(str, self._process.args))} ended early; run it alone to see why")  # type: ignore[arg-type]
-        return json.loads(line)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

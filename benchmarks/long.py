@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from diarizers import CONTENDERS
 from measuring import circumstances, load, machine
+from programs import CONTENDERS
 from report import RESULTS, keep, megabytes, table
 from simulation import clips, scene
 from simulation.simulate import chosen

@@ -8,8 +8,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from answers import as_wav
-from diarizers import Program
 from measuring import gap, load, machine
+from programs import Program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def measure(contenders: Sequence[Contender], every: Sequence[Recording], rounds:
     with ExitStack() as scratch:
         wavs = [scratch.enter_context(as_wav(one)) for one in every]
         for program in programs.values():  # what is compiled, loaded and allocated at first use is not what is compared
-            program.ask(wavs[0], None)
+            program.ask(wav=wavs[0], speakers=None)
         for turn in range(rounds):
             for one in timed:
                 seconds[one.name].append([])
@@ -35,7 +35,7 @@ def measure(contenders: Sequence[Contender], every: Sequence[Recording], rounds:
                 shift = (index + turn) % len(timed)
                 for one in (*timed[shift:], *timed[:shift]):
                     gap()
-                    answer = programs[one.program].ask(wav, len(recording.reference.speakers) if one.told else None)
+                    answer = programs[one.program].ask(wav=wav, speakers=len(recording.reference.speakers) if one.told else None)
                     seconds[one.name][-1].append(answer["seconds"])
             print(f"round {turn + 1} of {rounds} done", file=sys.stderr)
     return {
@@ -45,7 +45,7 @@ def measure(contenders: Sequence[Contender], every: Sequence[Recording], rounds:
         "rounds": rounds,
         "recordings": {one.key: one.seconds for one in every},
         "seconds": seconds,
-        "programs": {name: {"versions": program.versions, "peak_bytes": program.end()} for name, program in programs.items()},
+        "programs": {name: {"versions": program.facts, "peak_bytes": program.end()} for name, program in programs.items()},
     }
 
 

@@ -13,6 +13,7 @@ import soundfile
 import accuracy
 import answers
 import diarizers
+import programs
 from wavlm_diarizer.diarization import Diarization, Turn
 
 STAND_IN = """
@@ -44,7 +45,7 @@ def data(tmp_path: Path) -> Path:
 def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Contenders that know one speaker unless they are told, instead of the real ones; the log of what they were asked."""
     log = tmp_path / "log"
-    code = STAND_IN.format(contenders=str(diarizers.CONTENDERS), log=str(log))
+    code = STAND_IN.format(contenders=str(programs.CONTENDERS), log=str(log))
     command = (sys.executable, "-c", code)
     one = diarizers.Contender("own", "own", command)
     told = diarizers.Contender(f"own, {diarizers.TOLD}", "own", command, told=True, timed_as="own")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
-import diarizers
 import fake_model
 import long
+import programs
 from recordings import sound
 from wavlm_diarizer.diarization import Diarization, Turn
 
-sys.path.insert(0, str(diarizers.CONTENDERS))
+sys.path.insert(0, str(programs.CONTENDERS))
 import run_long
 
 

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 
 import accuracy
-import diarizers
 import footprint
 import footprint_report
 import measuring
+import programs
 import report
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.scoring import score
@@ -75,7 +75,7 @@ def test_a_contender_answers_each_request_and_then_tells_its_memory() -> None:
     requests = [{"wav": "a.wav", "speakers": 2}, {"wav": "bad.wav", "speakers": None}]
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=diarizers.CONTENDERS,
+        cwd=programs.CONTENDERS,
         input="".join(json.dumps(request) + "\n" for request in requests),
         text=True,
         capture_output=True,

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-import diarizers
+import programs
 from wavlm_diarizer import Diarizer
 from wavlm_diarizer.diarizer import sigmoid
 from wavlm_diarizer.timebase import TimeBase
 
-sys.path.insert(0, str(diarizers.CONTENDERS))
+sys.path.insert(0, str(programs.CONTENDERS))
 import teacher_session
 
 TIME = TimeBase()
