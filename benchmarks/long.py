@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -39,6 +42,8 @@ INTERRUPTED_AFTER = 5.0
 """Seconds of work after which Ctrl-C is tried."""
 STEP = 0.01
 """Seconds of the grid on which delays are found."""
+COARSE = 0.1
+"""Seconds of the grid on which people and names are compared."""
 FARTHEST = 0.5
 """The longest delay in seconds that is looked for."""
 
@@ -135,6 +140,39 @@ def found_again(part: Diarization, whole: Diarization, start: float, seconds: fl
     return {"boundaries": len(off), "within_a_frame": sum(one <= whole.time_base.frame_step + 1e-6 for one in off) / len(off)}
 
 
+@dataclass(frozen=True)
+class Silence:
+    """The longest silence of somebody, and what the result calls this person before and after it."""
+
+    speaker: str
+    seconds: float
+    before: str
+    after: str
+
+
+def silences(reference: Diarization, result: Diarization) -> list[Silence]:
+    """For each person of the reference the longest silence between two turns, and the speakers of the result who share most with the rest."""
+    steps = math.ceil(max(reference.duration, result.duration) / COARSE)
+    truth, found = (_speakers_on_grid(side, steps) for side in (reference, result))
+    silent = []
+    for index, speaker in enumerate(reference.speakers):
+        turns = sorted((turn.start, turn.end) for turn in reference.turns if turn.speaker == speaker)
+        gaps = [(after[0] - before[1], before[1], after[0]) for before, after in pairwise(turns)]
+        if gaps and found.size:
+            seconds, start, end = max(gaps)
+            shared = [found[:, part] @ truth[index, part] for part in (slice(int(start / COARSE) + 1), slice(int(end / COARSE), None))]
+            silent.append(Silence(speaker, seconds, *(result.speakers[int(np.argmax(one))] for one in shared)))
+    return silent
+
+
+def _speakers_on_grid(side: Diarization, steps: int) -> NDArray[np.float32]:
+    """``[speakers, steps]``, 1 where somebody speaks."""
+    speech = np.zeros((len(side.speakers), steps), dtype=np.float32)
+    for turn in side.turns:
+        speech[side.speakers.index(turn.speaker), round(turn.start / COARSE) : round(turn.end / COARSE)] = 1
+    return speech
+
+
 def judged(recording: Path, out: Path, found: dict[str, Any], margin: float) -> dict[str, Any]:
     """The scores of the whole and of the excerpts, and how exact times are at the beginning and at the end."""
     reference = Diarization.load(recording.with_suffix(".rttm"))
@@ -158,6 +196,7 @@ def judged(recording: Path, out: Path, found: dict[str, Any], margin: float) -> 
         "whole_within_excerpts": total(within).as_dict(),
         "delays_seconds": delays,
         "last_excerpt_found_again": again,
+        "silences": [asdict(one) for one in silences(reference, whole)],
     }
 
 
@@ -167,7 +206,8 @@ def markdown(content: dict[str, Any]) -> str:
     whole, parts, within = judged_["whole"], judged_["excerpts_total"], judged_["whole_within_excerpts"]
     seconds, hours = run["windows_seconds"] + run["after_seconds"], run["duration"] / 3600
     excerpts = judged_["excerpts"]
-    again = judged_["last_excerpt_found_again"]
+    again, silent = judged_["last_excerpt_found_again"], judged_["silences"]
+    lengths = [one["seconds"] / 60 for one in silent]
     rows: list[tuple[str, str]] = [
         (
             "recording",
@@ -186,6 +226,11 @@ def markdown(content: dict[str, Any]) -> str:
             _der(parts) + "; speakers " + ", ".join(f"{one['speakers']} -> {one['found_speakers']}" for one in excerpts),
         ),
         ("DER of the whole's result within these excerpts, names matched in each", _der(within)),
+        (
+            "name kept over the longest silence",
+            f"{sum(one['before'] == one['after'] for one in silent)} of {len(silent)} people "
+            f"({min(lengths, default=0):.0f} to {max(lengths, default=0):.0f} minutes of silence)",
+        ),
         (
             "delay of the speech against the exact turns, excerpt by excerpt",
             ", ".join(f"{1000 * one:.0f} ms" for one in judged_["delays_seconds"]),

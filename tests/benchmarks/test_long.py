@@ -52,6 +52,13 @@ def test_boundaries_count_as_found_again_within_a_frame() -> None:
     assert long.found_again(spoken(), whole, 100, 100, margin=0)["boundaries"] == 0
 
 
+def test_who_is_silent_for_long_is_looked_for_before_and_after() -> None:
+    truth = spoken((0, 10, "A"), (10, 20, "B"), (20, 30, "A"), (30, 31, "B"), (90, 100, "A"), (100, 110, "B"))
+    result = spoken((0, 10, "x"), (10, 20, "y"), (20, 31, "x"), (90, 100, "y"), (100, 110, "y"))
+    assert long.silences(truth, result) == [long.Silence("A", 60.0, "x", "y"), long.Silence("B", 69.0, "y", "y")]
+    assert long.silences(truth, spoken()) == []
+
+
 def test_looks_at_the_memory_are_evenly_spaced() -> None:
     memory = [(float(minute), minute) for minute in range(100)]
     assert long.sampled(memory, 3) == [(0.0, 0), (50.0, 50), (99.0, 99)]
