@@ -151,7 +151,7 @@ class Silence:
 
 
 def silences(reference: Diarization, result: Diarization) -> list[Silence]:
-    """For each person of the reference the longest silence between two turns, and the speakers of the result who share most with the rest."""
+    """For each person the longest silence between two turns, and the result's speakers who share most with what is before and after."""
     steps = math.ceil(max(reference.duration, result.duration) / COARSE)
     truth, found = (_speakers_on_grid(side, steps) for side in (reference, result))
     silent = []
@@ -207,7 +207,7 @@ def markdown(content: dict[str, Any]) -> str:
     seconds, hours = run["windows_seconds"] + run["after_seconds"], run["duration"] / 3600
     excerpts = judged_["excerpts"]
     again, silent = judged_["last_excerpt_found_again"], judged_["silences"]
-    lengths = [one["seconds"] / 60 for one in silent]
+    lengths, kept = [one["seconds"] / 60 for one in silent], sum(one["before"] == one["after"] for one in silent)
     rows: list[tuple[str, str]] = [
         (
             "recording",
@@ -228,8 +228,7 @@ def markdown(content: dict[str, Any]) -> str:
         ("DER of the whole's result within these excerpts, names matched in each", _der(within)),
         (
             "name kept over the longest silence",
-            f"{sum(one['before'] == one['after'] for one in silent)} of {len(silent)} people "
-            f"({min(lengths, default=0):.0f} to {max(lengths, default=0):.0f} minutes of silence)",
+            f"{kept} of {len(silent)} people ({min(lengths, default=0):.0f} to {max(lengths, default=0):.0f} minutes of silence)",
         ),
         (
             "delay of the speech against the exact turns, excerpt by excerpt",
