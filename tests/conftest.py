@@ -42,6 +42,13 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fake_with_voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fake model with a speaker head."""
+    path = tmp_path_factory.mktemp("fake") / "voices.onnx"
+    return fake_model.write(path, fake_model.voice_settings().to_metadata(), voices=True)
+
+
+@pytest.fixture(scope="session")
 def recordings() -> Path:
     """The folder of fetched recordings (``real/``, ``single/``, ``mix/``)."""
     return Path(os.environ[RECORDINGS])

@@ -31,9 +31,9 @@ class Diarization:
     """Who spoke when in one recording. Immutable; two are equal if their turns, durations and names are, whatever they were made from.
 
     ``Diarization(turns)`` is enough. Turns are sorted. ``duration`` is the end of the last turn unless given. ``speakers`` names the
-    columns of ``activity`` and is needed only with it; columns of speakers without a turn are left out, and the others are brought into
-    the order of their first turns. Raises :class:`OptionError` for what does not fit together: a turn that ends after ``duration``, a
-    turn of somebody who is not in ``speakers``, an ``activity`` of another shape.
+    columns of ``activity`` and the rows of ``embeddings`` and is needed only with them; speakers without a turn are left out, and the
+    others are brought into the order of their first turns. Raises :class:`OptionError` for what does not fit together: a turn that ends
+    after ``duration``, a turn of somebody who is not in ``speakers``, an ``activity`` or ``embeddings`` of another shape.
     """
 
     turns: tuple[Turn, ...]
@@ -46,6 +46,9 @@ class Diarization:
     """The recording's name, usually its file name without the ending; RTTM's file field."""
     activity: NDArray[np.float32] | None
     """Probabilities ``[frames, len(speakers)]`` that each speaker speaks, read-only; None if not known, as after reading a file."""
+    embeddings: NDArray[np.float32] | None
+    """The speakers' voices ``[len(speakers), dim]``, each of length 1 (zeros: never heard alone), read-only; None if not known. Their
+    cosines say how alike two voices are, see :func:`wavlm_diarizer.voices.similarity`."""
     time_base: TimeBase
     """What a row of ``activity`` stands for."""
     complete: bool
@@ -65,6 +68,7 @@ class Diarization:
         name: str = "audio",
         speakers: Iterable[str] | None = None,
         activity: ArrayLike | None = None,
+        embeddings: ArrayLike | None = None,
         time_base: TimeBase | None = None,
         complete: bool = True,
         warnings: Iterable[str] = (),
@@ -87,6 +91,7 @@ class Diarization:
             "duration": duration,
             "name": clean_name(name) or "audio",
             "activity": None if activity is None else _read_only(activity, columns, order),
+            "embeddings": None if embeddings is None else _read_only_rows(embeddings, columns, order),
             "time_base": time_base or TimeBase(),
             "complete": bool(complete),
             "warnings": tuple(clean_name(warning) for warning in warnings),
@@ -95,6 +100,22 @@ class Diarization:
         }
         for field, value in values.items():
             object.__setattr__(self, field, value)
+
+    @property
+    def confidences(self) -> tuple[float, ...] | None:
+        """For each turn, in the order of ``turns``: the mean probability that its speaker speaks, from 0 to 1; None without ``activity``.
+
+        The mean is over the turn's frames of ``activity``. It is low where windows disagree about who speaks, because their
+        probabilities were averaged, and where the model itself is not sure.
+        """
+        if self.activity is None:
+            return None
+        if not len(self.activity):
+            return (0.0,) * len(self.turns)
+        column = {speaker: index for index, speaker in enumerate(self.speakers)}
+        return tuple(
+            float(self.activity[self._frames(turn.start, turn.end), column[turn.speaker]].mean(dtype=np.float64)) for turn in self.turns
+        )
 
     def overlap(self) -> tuple[Segment, ...]:
         """Where two or more people speak at once: the longest stretches with the same speakers, in order of time."""
@@ -154,8 +175,9 @@ class Diarization:
     def rename(self, names: Mapping[str, str]) -> Diarization:
         """Speakers by other names; who is not in ``names`` keeps theirs.
 
-        Two speakers who get the same name are one person from then on: their turns that overlap on one channel become one, and their
-        ``activity`` is the higher of the two. Raises :class:`OptionError` if ``names`` names nobody of this recording.
+        Two speakers who get the same name are one person from then on: their turns that overlap on one channel become one, their
+        ``activity`` is the higher of the two, and their voice the mean of the two, weighted by speaking time. Raises :class:`OptionError`
+        if ``names`` names nobody of this recording.
         """
         unknown = [name for name in names if name not in self.speakers]
         if unknown:
@@ -166,11 +188,16 @@ class Diarization:
         turns = [Turn(turn.start, turn.end, new[turn.speaker], turn.channel) for turn in self.turns]
         if len(people) == len(renamed):
             return self._with(turns=turns, speakers=people)
-        activity = None
+        of_person = [[column for column, name in enumerate(renamed) if name == person] for person in people]
+        activity = embeddings = None
         if self.activity is not None:
-            of_person = [[column for column, name in enumerate(renamed) if name == person] for person in people]
             activity = np.stack([self.activity[:, columns].max(axis=1) for columns in of_person], axis=1)
-        return self._with(turns=_joined(turns), speakers=people, activity=activity)
+        if self.embeddings is not None:
+            seconds = self.speaking_time()
+            weights = np.array([seconds[speaker] for speaker in self.speakers])
+            sums = np.stack([weights[rows] @ self.embeddings[rows] for rows in of_person])
+            embeddings = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
+        return self._with(turns=_joined(turns), speakers=people, activity=activity, embeddings=embeddings)
 
     def dumps(self, format: str = "rttm") -> str:  # noqa: A002 - the word for it, as in save
         """The result as the text of a file format; :data:`wavlm_diarizer.formats.FORMATS` lists them. Raises :class:`FormatError`."""
@@ -253,10 +280,13 @@ class Diarization:
         """Mean probabilities ``[speakers]`` of the frames that stand for ``start`` to ``end`` seconds; None without frames."""
         if self.activity is None or len(self.activity) == 0:
             return None
-        last = len(self.activity) - 1
+        return np.asarray(self.activity[self._frames(start, end)].mean(axis=0, dtype=np.float64))
+
+    def _frames(self, start: float, end: float) -> slice:
+        """The rows of ``activity``, which has some, that stand for ``start`` to ``end`` seconds; at least one."""
+        last = (0 if self.activity is None else len(self.activity)) - 1
         first = min(self.time_base.frame_at(self.time_base.samples(start)), last)
-        stop = min(max(first, self.time_base.frame_at(self.time_base.samples(end) - 1)), last) + 1
-        return np.asarray(self.activity[first:stop].mean(axis=0, dtype=np.float64))
+        return slice(first, min(max(first, self.time_base.frame_at(self.time_base.samples(end) - 1)), last) + 1)
 
 
 def _rebuild(fields: dict[str, Any]) -> Diarization:
@@ -271,6 +301,18 @@ def _read_only(activity: ArrayLike, columns: tuple[str, ...], order: tuple[str, 
     if not np.isfinite(array).all():
         raise OptionError("activity must be finite numbers.")
     array = np.ascontiguousarray(array[:, [columns.index(speaker) for speaker in order]])
+    array.setflags(write=False)
+    return array
+
+
+def _read_only_rows(embeddings: ArrayLike, rows: tuple[str, ...], order: tuple[str, ...]) -> NDArray[np.float32]:
+    """A read-only float32 copy with the rows of ``order``, which are some of ``rows``."""
+    array = np.asarray(embeddings, dtype=np.float32)
+    if array.ndim != 2 or array.shape[0] != len(rows):
+        raise OptionError(f"embeddings must be [{len(rows)}, dim], a row for each speaker, not of shape {list(array.shape)}.")
+    if not np.isfinite(array).all():
+        raise OptionError("embeddings must be finite numbers.")
+    array = array[[rows.index(speaker) for speaker in order]]
     array.setflags(write=False)
     return array
 

@@ -15,12 +15,14 @@ import numpy as np
 
 from wavlm_diarizer import model_file
 from wavlm_diarizer.audio import open_audio
+from wavlm_diarizer.clustering import SpeakerCount
 from wavlm_diarizer.decoding import decode
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import AudioContentError, ModelFormatError, ModelSettingsError, OptionError
 from wavlm_diarizer.precision_choice import faster
 from wavlm_diarizer.settings import ModelSettings
-from wavlm_diarizer.speakers import JoinedActivity, SpeakerJoin
+from wavlm_diarizer.speakers import ACTIVE, JoinedActivity, SpeakerJoin
+from wavlm_diarizer.voice_join import VoiceJoin, WindowAnswer
 from wavlm_diarizer.windows import Window, cut, normalise
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wavlm_diarizer.audio import AudioSource, AudioStream
+    from wavlm_diarizer.clustering import Clustering
     from wavlm_diarizer.decoding import Decoding
     from wavlm_diarizer.timebase import TimeBase
 
@@ -65,7 +68,7 @@ class Diarizer:
     ``precision`` chooses among the files of a folder: ``fp32``, ``int8``, or ``auto`` for the faster one on this machine, measured once and
     kept in the user's cache. ``provider`` names another of onnxruntime's execution providers than the CPU's; its answer is compared with
     the CPU's once (:mod:`wavlm_diarizer.providers`). ``threads``, ``spin`` and ``low_memory`` are those of
-    :func:`wavlm_diarizer.sessions.session_options`. ``decoding`` and the window lengths replace the file's own.
+    :func:`wavlm_diarizer.sessions.session_options`. ``decoding``, ``clustering`` and the window lengths replace the file's own.
 
     Raises :class:`ModelError` subclasses for a file that is missing or cannot be run, :class:`OptionError` for arguments without sense.
     """
@@ -83,6 +86,7 @@ class Diarizer:
         spin: bool = False,
         low_memory: bool = False,
         decoding: Decoding | None = None,
+        clustering: Clustering | None = None,
         window_seconds: float | None = None,
         overlap_seconds: float | None = None,
         single_pass_seconds: float | None = None,
@@ -119,8 +123,13 @@ class Diarizer:
             own = embedded
         if decoding is not None:
             own = replace(own, decoding=decoding)
+        if clustering is not None:
+            own = replace(own, clustering=clustering)
         self._settings = _with_windows(own, window_seconds, overlap_seconds, single_pass_seconds)
         self._windows = self._settings.windows
+        self._outputs = [model_file.OUTPUT]
+        if own.embedding_size:
+            self._outputs += [model_file.EMBEDDINGS, model_file.EMBEDDING_FRAMES]
         self._run_options = run_options(low_memory=low_memory)
 
     @property
@@ -145,6 +154,9 @@ class Diarizer:
         *,
         channel: int | None = None,
         per_channel: bool = False,
+        num_speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
         name: str | None = None,
         progress: Progress | None = None,
     ) -> Diarization:
@@ -153,10 +165,15 @@ class Diarizer:
         Several channels are mixed down, unless ``channel`` (counted from 1) picks one or ``per_channel`` diarizes each on its own, for
         calls whose channels are different people. A recording shorter than one frame gives an empty result.
 
+        ``num_speakers`` is how many people there are, if that is known (with ``per_channel``: on each channel); else ``min_speakers`` and
+        ``max_speakers`` bound the number that is found. The result is the same as without, if that number is found anyway; there are
+        fewer people if fewer voices were heard. A model without voice embeddings tells at most as many people apart as it has labels.
+
         Raises :class:`AudioError` subclasses for a recording that cannot be read. A truncated one is diarized as far as it goes; the result
         is then not ``complete`` and says why in its ``warnings``.
         """
-        return self._decoded(self.activity(source, channel=channel, per_channel=per_channel, name=name, progress=progress))
+        wanted = {"num_speakers": num_speakers, "min_speakers": min_speakers, "max_speakers": max_speakers}
+        return self._decoded(self.activity(source, channel=channel, per_channel=per_channel, **wanted, name=name, progress=progress))
 
     def activity(
         self,
@@ -164,20 +181,29 @@ class Diarizer:
         *,
         channel: int | None = None,
         per_channel: bool = False,
+        num_speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
         name: str | None = None,
         progress: Progress | None = None,
     ) -> Activity:
-        """The probabilities ``[frames, labels]`` of a recording, windows joined, before decoding. Arguments as for a call."""
+        """The probabilities ``[frames, people]`` of a recording, windows joined, before decoding. Arguments as for a call."""
         time_base = self.time_base
+        wanted = SpeakerCount.of(num_speakers, min_speakers, max_speakers)
+        if not self._settings.embedding_size:
+            wanted.check_labels(len(self._settings.labels), self._name)
         with open_audio(source, name=name, channel=channel, per_channel=per_channel, rate=time_base.sample_rate) as stream:
-            joins = [SpeakerJoin(len(self._settings.labels), time_base) for _ in range(stream.channels if per_channel else 1)]
+            joins = [self._join(wanted) for _ in range(stream.channels if per_channel else 1)]
             length = _Length()
             identical = len(joins) > 1
             for window in cut(length.count(stream), self._windows, time_base):
                 identical = identical and not np.any(window.samples != window.samples[:, :1])
                 first_frame = time_base.frame_at(window.start)
-                for join, probabilities in zip(joins, self._each_channel(window), strict=True):
-                    join.add(first_frame, probabilities)
+                for join, answer in zip(joins, self._each_channel(window), strict=True):
+                    if isinstance(join, VoiceJoin):
+                        join.add(first_frame, answer)
+                    else:
+                        join.add(first_frame, answer.probabilities)
                 if progress is not None:
                     total = time_base.seconds(length.samples) if window.last else stream.seconds_hint
                     progress(time_base.seconds(window.start + len(window.samples)), total)
@@ -189,11 +215,21 @@ class Diarizer:
             return Activity(channels, length.samples, stream.name, stream.complete, tuple(warnings))
 
     def logits(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """The model's answer ``[frames, labels]`` for one window ``[n]`` at the model's rate, normalised as the model wants it.
+        """The model's logits ``[frames, labels]`` for one window ``[n]`` at the model's rate, normalised as the model wants it.
 
         Raises :class:`OptionError` for fewer samples than one frame needs, :class:`ModelFormatError` if the answer has another shape, and
         :class:`AudioContentError` for samples beyond :data:`LOUDEST`.
         """
+        logits: NDArray[np.float32] = self._run(samples)[0]
+        return logits
+
+    def answer(self, samples: NDArray[np.floating[Any]]) -> WindowAnswer:
+        """The model's probabilities and voices for one window; arguments and errors as for :meth:`logits`."""
+        logits, *voices = self._run(samples)
+        return WindowAnswer(sigmoid(logits), *voices)
+
+    def _run(self, samples: NDArray[np.floating[Any]]) -> list[NDArray[Any]]:
+        """Everything that the model answers for one window, without the batch axis."""
         frames = self.time_base.frames(len(samples))
         if np.ndim(samples) != 1 or frames == 0:
             least = self.time_base.receptive_field
@@ -202,31 +238,41 @@ class Diarizer:
             raise AudioContentError(f"The model has no answer for samples as large as {peak:.3g}; audio lies between -1 and 1.")
         window = normalise(samples) if self._settings.do_normalize else np.asarray(samples, dtype=np.float32)
         try:
-            (logits,) = self._session.run([model_file.OUTPUT], {model_file.INPUT: window[None]}, self._run_options)
+            answers = self._session.run(self._outputs, {model_file.INPUT: window[None]}, self._run_options)
         # onnxruntime's exceptions have no common base but Exception.
         except Exception as error:
             reason = " ".join(str(error).split())[:300]
             raise ModelFormatError(f"{self._name} failed on a window of {len(samples)} samples: {reason}") from error
-        expected = (1, frames, len(self._settings.labels))
-        if logits.shape != expected:
-            raise ModelFormatError(f"{self._name} answered a window of {len(samples)} samples with shape {logits.shape}, not {expected}.")
-        answer: NDArray[np.float32] = logits[0]
-        return answer
+        labels = len(self._settings.labels)
+        expected = [(1, frames, labels), (1, labels, self._settings.embedding_size), (1, labels)][: len(answers)]
+        for name, answer, shape in zip(self._outputs, answers, expected, strict=True):
+            if answer.shape != shape:
+                raise ModelFormatError(
+                    f"{self._name} answered a window of {len(samples)} samples with {name} of shape {answer.shape}, not {shape}."
+                )
+        return [answer[0] for answer in answers]
 
-    def _each_channel(self, window: Window) -> list[NDArray[np.float64]]:
-        """The probabilities of every channel of a window; equal channels are computed once."""
-        answers: list[NDArray[np.float64]] = []
+    def _join(self, wanted: SpeakerCount) -> SpeakerJoin | VoiceJoin:
+        """What makes the speakers of one channel's windows the people of the recording: their voices, if the model tells them."""
+        labels = len(self._settings.labels)
+        if not self._settings.embedding_size:
+            return SpeakerJoin(labels, self.time_base, wanted.most)
+        return VoiceJoin(labels, self.time_base, self._settings.clustering, wanted, min(ACTIVE, self._settings.decoding.onset))
+
+    def _each_channel(self, window: Window) -> list[WindowAnswer]:
+        """The answers for every channel of a window; equal channels are computed once."""
+        answers: list[WindowAnswer] = []
         for index in range(window.samples.shape[1]):
             samples = np.ascontiguousarray(window.samples[:, index])
             same = next((other for other in range(index) if np.array_equal(samples, window.samples[:, other])), None)
-            answers.append(self._probabilities(samples) if same is None else answers[same])
+            answers.append(self._answer(samples) if same is None else answers[same])
         return answers
 
-    def _probabilities(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The probabilities ``[frames, labels]`` of one window; where all samples are equal nobody speaks, and the model is not asked."""
+    def _answer(self, samples: NDArray[np.float32]) -> WindowAnswer:
+        """The answer for one window; where all samples are equal nobody speaks, and the model is not asked."""
         if np.all(samples == samples[0]):
-            return np.zeros((self.time_base.frames(len(samples)), len(self._settings.labels)))
-        return sigmoid(self.logits(samples))
+            return WindowAnswer.silence(self.time_base.frames(len(samples)), len(self._settings.labels), self._settings.embedding_size)
+        return self.answer(samples)
 
     def _decoded(self, activity: Activity) -> Diarization:
         """Decode every channel, name the speakers in the order in which they begin, and keep their activity."""
@@ -239,7 +285,7 @@ class Diarizer:
                 if spans:
                     found.append((spans[0][0], channel, label, spans))
         found.sort(key=lambda one: one[:3])
-        turns, columns, counts = [], [], dict.fromkeys(range(1, len(activity.channels) + 1), 0)
+        turns, columns, voices, counts = [], [], [], dict.fromkeys(range(1, len(activity.channels) + 1), 0)
         speakers: list[str] = []
         for _, channel, label, spans in found:
             number = counts[channel] if per_channel else len(speakers)
@@ -247,7 +293,10 @@ class Diarizer:
             speaker = f"CH{channel}_SPEAKER_{number:02d}" if per_channel else f"SPEAKER_{number:02d}"
             speakers.append(speaker)
             turns += [Turn(start, end, speaker, channel) for start, end in spans]
-            columns.append(activity.channels[channel - 1].probabilities[:, label])
+            joined = activity.channels[channel - 1]
+            columns.append(joined.probabilities[:, label])
+            if joined.embeddings is not None:
+                voices.append(joined.embeddings[label])
         frames = len(activity.channels[0].probabilities)
         joins = {second for joined in activity.channels for second in joined.uncertain_joins}
         return Diarization(
@@ -257,6 +306,7 @@ class Diarizer:
             name=activity.name,
             activity=np.stack(columns, axis=1) if columns else np.zeros((frames, 0), dtype=np.float32),
             time_base=self.time_base,
+            embeddings=self._voices(voices, len(columns)),
             complete=activity.complete,
             warnings=activity.warnings,
             uncertain_joins=tuple(sorted(joins)),
@@ -267,6 +317,14 @@ class Diarizer:
                 "precision": self._settings.precision,
             },
         )
+
+    def _voices(self, voices: list[NDArray[np.float32]], speakers: int) -> NDArray[np.float32] | None:
+        """The speakers' embeddings ``[speakers, dim]``, zeros for who was never heard alone; None from a model without them."""
+        if not self._settings.embedding_size:
+            return None
+        if len(voices) < speakers or not voices:  # nobody was ever heard alone
+            return np.zeros((speakers, self._settings.embedding_size), dtype=np.float32)
+        return np.stack(voices)
 
 
 class _Length:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from wavlm_diarizer.clustering import Clustering
 from wavlm_diarizer.decoding import Decoding
 from wavlm_diarizer.errors import ModelFormatError, ModelSettingsError, ModelVersionError, OptionError
 from wavlm_diarizer.timebase import TimeBase
@@ -75,6 +76,8 @@ class ModelSettings:
     """Hub id or folder name of the speaker model that the embeddings come from; empty without one."""
     speaker_weights_sha256: str = ""
     """SHA-256 of its weights."""
+    clustering: Clustering = field(default_factory=Clustering)
+    """How voices become people; of use only with embeddings."""
     format_version: int = FORMAT_VERSION
 
     @property
@@ -90,7 +93,7 @@ class ModelSettings:
     def to_metadata(self) -> dict[str, str]:
         """The settings as ``metadata_props`` of an ONNX file."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        values["decoding"] = self.decoding.as_dict()
+        values |= {"decoding": self.decoding.as_dict(), "clustering": self.clustering.as_dict()}
         return {
             PREFIX + name: value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
             for name, value in values.items()
@@ -184,7 +187,9 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "verification": (dict,),
     "labels": (list,),
     "decoding": (dict,),
+    "clustering": (dict,),
 }
+_DATACLASSES: dict[str, type[Decoding | Clustering]] = {"decoding": Decoding, "clustering": Clustering}
 
 
 def _read(name: str, text: str) -> Any:
@@ -196,4 +201,4 @@ def _read(name: str, text: str) -> Any:
         raise ValueError(f"{name} is {text[:40]!r}")
     if name == "labels":
         return tuple(str(label) for label in value)
-    return Decoding.from_dict(value) if name == "decoding" else value
+    return _DATACLASSES[name].from_dict(value) if name in _DATACLASSES else value

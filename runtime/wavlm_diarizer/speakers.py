@@ -32,13 +32,19 @@ class JoinedActivity:
     """``[frames, labels]``, read-only."""
     uncertain_joins: tuple[float, ...]
     """Seconds (the middle of the overlap) of the joins at which nothing told who is who."""
+    embeddings: NDArray[np.float32] | None = None
+    """Each label's voice ``[labels, dim]``, of length 1 (zeros: never heard alone), read-only; None without a speaker model."""
 
 
 class SpeakerJoin:
-    """Takes the windows of one recording in order of time; what lies before the newest window is final and kept as float32."""
+    """Takes the windows of one recording in order of time; what lies before the newest window is final and kept as float32.
 
-    def __init__(self, labels: int, time_base: TimeBase) -> None:
+    ``most``: if there are at most so many people, the labels that speak least are parts of the others, see :func:`fold`.
+    """
+
+    def __init__(self, labels: int, time_base: TimeBase, most: int | None = None) -> None:
         self._labels = labels
+        self._most = most
         self._time_base = time_base
         self._final: list[NDArray[np.float32]] = []
         self._uncertain: list[float] = []
@@ -70,6 +76,8 @@ class SpeakerJoin:
         """The averaged probabilities of all windows so far."""
         self._settle(self._first + len(self._sum))
         joined = np.concatenate(self._final) if self._final else np.zeros((0, self._labels), dtype=np.float32)
+        if self._most is not None:
+            joined = fold(joined, self._most)
         joined.setflags(write=False)
         return JoinedActivity(joined, tuple(self._uncertain))
 
@@ -91,6 +99,24 @@ class SpeakerJoin:
                 self._uncertain.append(self._time_base.seconds(middle) / 2)
             return np.arange(self._labels)
         return assign(correlation(before, after))
+
+
+def fold(probabilities: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """The columns ``[frames, most]`` of a recording in which at most ``most`` people speak.
+
+    The column with the least activity becomes one with the other with which it speaks together least (of equals, the one that speaks
+    most): their higher probability. This is repeated until there are few enough.
+    """
+    columns = list(probabilities.T)
+    while len(columns) > most:
+        active = [np.count_nonzero(column > ACTIVE) for column in columns]
+        weakest = min(reversed(range(len(columns))), key=lambda column: active[column])
+        gone = columns.pop(weakest)
+        active.pop(weakest)
+        together = [np.count_nonzero((column > ACTIVE) & (gone > ACTIVE)) for column in columns]
+        home = min(range(len(columns)), key=lambda column: (together[column], -active[column]))
+        columns[home] = np.maximum(columns[home], gone)
+    return np.stack(columns, axis=1)
 
 
 def triangle(frames: int) -> NDArray[np.float64]:

@@ -356,3 +356,46 @@ def test_a_read_only_file_is_not_replaced(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="no permission"):
         RESULT.save(path)
     assert path.read_text() == "old"
+
+
+VOICES = np.eye(2, 5, dtype=np.float32)
+
+
+def with_voices() -> Diarization:
+    activity = np.zeros((500, 2), dtype=np.float32)
+    activity[0:100, 0], activity[200:300, 1] = 0.75, 1.0
+    turns = [Turn(0.0, 2.0, "A"), Turn(4.0, 7.0, "B")]
+    return Diarization(turns, duration=10.0, speakers=["B", "A"], activity=activity[:, ::-1], embeddings=VOICES[::-1])
+
+
+def test_the_voices_are_in_the_order_of_the_speakers() -> None:
+    result = with_voices()
+    assert result.speakers == ("A", "B")
+    assert result.embeddings is not None
+    assert np.array_equal(result.embeddings, VOICES)
+
+
+def test_confidence_is_the_mean_probability_over_the_turn() -> None:
+    assert with_voices().confidences == (pytest.approx(0.75), pytest.approx(2 / 3))
+    assert Diarization([Turn(0.0, 1.0, "A")]).confidences is None
+
+
+def test_voices_follow_crops_and_names_and_have_no_part_in_equality() -> None:
+    result = with_voices()
+    cropped = result.crop(3.0)
+    assert cropped.speakers == ("B",)
+    assert cropped.embeddings is not None
+    assert np.array_equal(cropped.embeddings, VOICES[1:])
+    renamed = result.rename({"A": "Ada"})
+    assert renamed.embeddings is not None
+    assert np.array_equal(renamed.embeddings, VOICES)
+    one = result.rename({"A": "C", "B": "C"})
+    assert one.embeddings is not None
+    assert one.embeddings[0].tolist() == pytest.approx([2 / 13**0.5, 3 / 13**0.5, 0, 0, 0])
+    assert result == Diarization(result.turns, duration=10.0)
+
+
+@pytest.mark.parametrize("voices", [np.zeros((3, 5)), np.zeros(5), np.full((2, 5), np.nan)])
+def test_voices_of_another_shape_or_not_finite_are_refused(voices: np.ndarray) -> None:
+    with pytest.raises(OptionError, match="embeddings"):
+        Diarization([Turn(0.0, 1.0, "A"), Turn(1.0, 2.0, "B")], speakers=["A", "B"], embeddings=voices)
