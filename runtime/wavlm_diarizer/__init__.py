@@ -16,23 +16,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wavlm_diarizer.clustering import Clustering
     from wavlm_diarizer.decoding import Decoding
     from wavlm_diarizer.diarization import Diarization, Turn
     from wavlm_diarizer.diarizer import Diarizer
     from wavlm_diarizer.errors import DiarizerError
     from wavlm_diarizer.settings import ModelSettings
+    from wavlm_diarizer.voices import Voices
     from wavlm_diarizer.words import assign_words
 
 __version__ = "0.1.0"
-__all__ = ["Decoding", "Diarization", "Diarizer", "DiarizerError", "ModelSettings", "Turn", "__version__", "assign_words"]
+__all__ = [
+    "Clustering",
+    "Decoding",
+    "Diarization",
+    "Diarizer",
+    "DiarizerError",
+    "ModelSettings",
+    "Turn",
+    "Voices",
+    "__version__",
+    "assign_words",
+]
 
 _HOMES = {
+    "Clustering": "clustering",
     "Decoding": "decoding",
     "Diarization": "diarization",
     "Diarizer": "diarizer",
     "DiarizerError": "errors",
     "ModelSettings": "settings",
     "Turn": "diarization",
+    "Voices": "voices",
     "assign_words": "words",
 }
 

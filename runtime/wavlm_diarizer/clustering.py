@@ -57,8 +57,10 @@ class Clustering:
     """Mean cosine between the embeddings of different people."""
     half_seconds: float = 1.4
     """Seconds of solo speech in which an embedding is as much its person's voice as it is chance."""
-    overlap_weight: float = 0.3
+    overlap_weight: float = 0.1
     """What a frame of activity that two windows have in common counts, against a frame of solo speech of the same voice."""
+    known: float = 0.5
+    """A speaker is somebody known if their likeness is above this."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -70,6 +72,17 @@ class Clustering:
             raise OptionError(f"Clustering's different is a cosine, at least -1 and below 1, not {self.different}.")
         if min(self.brief_seconds, self.together, self.half_seconds, self.overlap_weight) < 0.0:
             raise OptionError("Clustering's brief_seconds, together, half_seconds and overlap_weight cannot be negative.")
+
+    def likeness(self, cosine: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """Cosines on the scale on which different people have 0."""
+        return (cosine - self.different) / (1 - self.different)
+
+    def certainty(self, seconds: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """The expected cosine of an embedding of so many seconds of speech with its person's voice.
+
+        Chance adds to an embedding as much as ``half_seconds / seconds`` of the voice's own variance.
+        """
+        return np.sqrt(seconds / (seconds + self.half_seconds + 1e-9))
 
     def as_dict(self) -> dict[str, float]:
         """The settings by name, as they are written into a model file."""
@@ -155,8 +168,7 @@ class _Recording:
         self.local, self.settings, self.rate = local, settings, rate
         self.speaking = local.active > 0
         self.solo = np.where(self.speaking, local.solo, 0).astype(np.float32)
-        # The expected cosine of an embedding with its person's voice, if chance adds to it as much as 1 / solo speech.
-        self.certainty = np.sqrt(self.solo / (self.solo + settings.half_seconds * rate + 1e-6)).astype(np.float32)
+        self.certainty = settings.certainty(self.solo / rate).astype(np.float32)
         self.weight = np.minimum(self.solo, MOST_SECONDS * rate).astype(np.float32)
         counted = self.solo + OVERLAPPED_SHARE * np.maximum(local.active - self.solo, 0)
         self.seconds = (counted / (rate * coverage)).astype(np.float32)

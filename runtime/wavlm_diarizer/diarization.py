@@ -49,6 +49,8 @@ class Diarization:
     embeddings: NDArray[np.float32] | None
     """The speakers' voices ``[len(speakers), dim]``, each of length 1 (zeros: never heard alone), read-only; None if not known. Their
     cosines say how alike two voices are, see :func:`wavlm_diarizer.voices.similarity`."""
+    known: Mapping[str, float]
+    """Those of ``speakers`` who were recognised by their voice, and how similar it is: 0 for different people on average, 1 for one."""
     time_base: TimeBase
     """What a row of ``activity`` stands for."""
     complete: bool
@@ -69,6 +71,7 @@ class Diarization:
         speakers: Iterable[str] | None = None,
         activity: ArrayLike | None = None,
         embeddings: ArrayLike | None = None,
+        known: Mapping[str, float] | None = None,
         time_base: TimeBase | None = None,
         complete: bool = True,
         warnings: Iterable[str] = (),
@@ -92,6 +95,7 @@ class Diarization:
             "name": clean_name(name) or "audio",
             "activity": None if activity is None else _read_only(activity, columns, order),
             "embeddings": None if embeddings is None else _read_only_rows(embeddings, columns, order),
+            "known": MappingProxyType({name: float(value) for name, value in (known or {}).items() if name in order}),
             "time_base": time_base or TimeBase(),
             "complete": bool(complete),
             "warnings": tuple(clean_name(warning) for warning in warnings),
@@ -185,9 +189,12 @@ class Diarization:
         renamed = [clean_name(names.get(speaker, speaker)) for speaker in self.speakers]
         people = tuple(dict.fromkeys(renamed))
         new = dict(zip(self.speakers, renamed, strict=True))
+        known: dict[str, float] = {}
+        for speaker, value in self.known.items():
+            known[new[speaker]] = max(value, known.get(new[speaker], value))
         turns = [Turn(turn.start, turn.end, new[turn.speaker], turn.channel) for turn in self.turns]
         if len(people) == len(renamed):
-            return self._with(turns=turns, speakers=people)
+            return self._with(turns=turns, speakers=people, known=known)
         of_person = [[column for column, name in enumerate(renamed) if name == person] for person in people]
         activity = embeddings = None
         if self.activity is not None:
@@ -197,23 +204,30 @@ class Diarization:
             weights = np.array([seconds[speaker] for speaker in self.speakers])
             sums = np.stack([weights[rows] @ self.embeddings[rows] for rows in of_person])
             embeddings = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-        return self._with(turns=_joined(turns), speakers=people, activity=activity, embeddings=embeddings)
+        return self._with(turns=_joined(turns), speakers=people, activity=activity, embeddings=embeddings, known=known)
 
-    def dumps(self, format: str = "rttm") -> str:  # noqa: A002 - the word for it, as in save
-        """The result as the text of a file format; :data:`wavlm_diarizer.formats.FORMATS` lists them. Raises :class:`FormatError`."""
+    def recognised(self, known: Mapping[str, float]) -> Diarization:
+        """The same with other similarities of those who were recognised by their voice, by their names in ``speakers``."""
+        return self._with(known=known)
+
+    def dumps(self, format: str = "rttm", *, embeddings: bool = False) -> str:  # noqa: A002 - the word for it, as in save
+        """The result as the text of a file format; :data:`wavlm_diarizer.formats.FORMATS` lists them.
+
+        ``embeddings``: with the speakers' voices, which are personal data, in JSON. Raises :class:`FormatError`.
+        """
         from wavlm_diarizer import formats
 
-        return formats.by_name(format).dumps(self)
+        return formats.by_name(format).dumps(self, embeddings=embeddings)
 
-    def save(self, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the word for it
-        """Write the result; the path's ending chooses the format unless it is named.
+    def save(self, path: str | os.PathLike[str], format: str | None = None, *, embeddings: bool = False) -> None:  # noqa: A002
+        """Write the result; the path's ending chooses the format unless it is named. ``embeddings`` as for :meth:`dumps`.
 
         The file is written aside and renamed, so that nobody finds half of it; folders are not created. Raises :class:`FormatError` for a
         format or an ending that does not exist and :class:`OutputError` if the file cannot be written.
         """
         from wavlm_diarizer import formats
 
-        formats.save(self, path, format)
+        formats.save(self, path, format, embeddings=embeddings)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], format: str | None = None, *, name: str | None = None) -> Diarization:  # noqa: A002
@@ -254,7 +268,7 @@ class Diarization:
     def __reduce__(self) -> tuple[Any, ...]:
         # Through the constructor: an array and a mapping read by pickle alone would be writable again.
         fields = dict(vars(self))
-        return _rebuild, (fields | {"model": None if self.model is None else dict(self.model)},)
+        return _rebuild, (fields | {"model": None if self.model is None else dict(self.model), "known": dict(self.known)},)
 
     def _in_short(self) -> str:
         turns, people = len(self.turns), len(self.speakers)

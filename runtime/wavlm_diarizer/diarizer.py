@@ -27,6 +27,7 @@ from wavlm_diarizer.windows import Window, cut, normalise
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     import onnxruntime
     from numpy.typing import NDArray
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from wavlm_diarizer.clustering import Clustering
     from wavlm_diarizer.decoding import Decoding
     from wavlm_diarizer.timebase import TimeBase
+    from wavlm_diarizer.voices import Voices
 
 
 Progress = Callable[[float, float | None], None]
@@ -157,6 +159,7 @@ class Diarizer:
         num_speakers: int | None = None,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
+        voices: Voices | None = None,
         name: str | None = None,
         progress: Progress | None = None,
     ) -> Diarization:
@@ -169,11 +172,27 @@ class Diarizer:
         ``max_speakers`` bound the number that is found. The result is the same as without, if that number is found anyway; there are
         fewer people if fewer voices were heard. A model without voice embeddings tells at most as many people apart as it has labels.
 
+        ``voices``: known people, who get their names; everybody else keeps ``SPEAKER_00`` and so on. The result's ``known`` says how
+        similar each voice is. Raises :class:`VoicesError` for voices of another model.
+
         Raises :class:`AudioError` subclasses for a recording that cannot be read. A truncated one is diarized as far as it goes; the result
         is then not ``complete`` and says why in its ``warnings``.
         """
+        if voices is not None:
+            voices.check_model(self._settings, self._name)
         wanted = {"num_speakers": num_speakers, "min_speakers": min_speakers, "max_speakers": max_speakers}
-        return self._decoded(self.activity(source, channel=channel, per_channel=per_channel, **wanted, name=name, progress=progress))
+        result = self._decoded(self.activity(source, channel=channel, per_channel=per_channel, **wanted, name=name, progress=progress))
+        return result if voices is None else voices.recognise(result, self._settings)
+
+    def enroll(self, clips: Mapping[str, AudioSource]) -> Voices:
+        """The voices of people, from a clip of each by name: some seconds, better half a minute, in which nobody else speaks.
+
+        Raises :class:`VoicesError` for a name that nobody can have, for a clip with too little speech or with a
+        second person, and for a model without a speaker head; :class:`AudioError` subclasses for a clip that cannot be read.
+        """
+        from wavlm_diarizer.enrolment import enroll
+
+        return enroll(self, self._name, clips)
 
     def activity(
         self,

@@ -67,6 +67,10 @@ class FormatError(DiarizerError, ValueError):
     """A turn file (RTTM, JSON ...) that cannot be read, or an output format that does not exist."""
 
 
+class VoicesError(DiarizerError, ValueError):
+    """Known voices that cannot be read or used: another model's, a broken file, a clip that is not one person's speech."""
+
+
 class CheckpointError(DiarizerError, ValueError):
     """A PyTorch checkpoint that cannot be exported: not found, another task, labels that are not speakers."""
 

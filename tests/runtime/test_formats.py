@@ -7,6 +7,7 @@ from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -291,6 +292,7 @@ def check(value: object, schema: dict, where: str = "document") -> None:
         "properties",
         "items",
         "minimum",
+        "maximum",
         "exclusiveMinimum",
         "minLength",
     }
@@ -300,7 +302,7 @@ def check(value: object, schema: dict, where: str = "document") -> None:
     assert any(isinstance(value, kinds[kind]) and (kind == "boolean" or not isinstance(value, bool)) for kind in allowed), where
     assert value == schema.get("const", value), where
     if isinstance(value, dict) and "properties" in schema:
-        assert set(schema["required"]) == set(schema["properties"]) == set(value), where
+        assert set(schema["required"]) <= set(value) <= set(schema["properties"]), where
         for key, entry in value.items():
             assert schema["properties"][key]["description"], key
             check(entry, schema["properties"][key], f"{where}.{key}")
@@ -311,6 +313,7 @@ def check(value: object, schema: dict, where: str = "document") -> None:
         assert len(value) >= schema.get("minLength", 0), where
     if isinstance(value, int | float) and not isinstance(value, bool):
         assert value >= schema.get("minimum", value), where
+        assert value <= schema.get("maximum", value), where
         assert value > schema.get("exclusiveMinimum", value - 1), where
 
 
@@ -324,11 +327,33 @@ FULL = Diarization(
     uncertain_joins=[5.0],
     model={"source": "x", "nested": {"list": [1]}},
 )
+RICH = Diarization(
+    [Turn(0.0, 1.0, "A"), Turn(1.0, 2.0, "B")],
+    speakers=["A", "B"],
+    activity=np.full((100, 2), 0.75),
+    embeddings=np.eye(2, 3),
+    known={"B": 0.9},
+)
 
 
 @pytest.mark.parametrize("result", [FULL, MEETING, Diarization([])])
 def test_json_conforms_to_its_schema(result):
     check(json.loads(result.dumps("json")), SCHEMA)
+
+
+def test_json_with_all_that_is_optional_conforms_to_its_schema():
+    document = json.loads(RICH.dumps("json", embeddings=True))
+    check(document, SCHEMA)
+    assert document["speakers"][1] == {"name": "B", "speaking_time": 1.0, "similarity": 0.9, "embedding": [0.0, 1.0, 0.0]}
+    assert document["turns"][0]["confidence"] == 0.75
+
+
+@pytest.mark.parametrize("speaker", [{"embedding": 1}, {"embedding": ["x"]}, {"similarity": "much"}, {"name": "C", "embedding": [1.0]}])
+def test_json_with_voices_without_sense_is_refused(speaker):
+    document = json.loads(RICH.dumps("json", embeddings=True))
+    document["speakers"][0] |= speaker
+    with pytest.raises(FormatError):
+        FORMATS["json"].loads(json.dumps(document))
 
 
 def test_the_schema_check_can_fail():

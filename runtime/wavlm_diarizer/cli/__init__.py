@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PROGRAM = "wavlm-diarizer"
 COMMANDS = {
     "diarize": "find out who spoke when in recordings",
+    "enroll": "learn people's voices, so that diarize can name them",
     "assign": "give the words of a speech recogniser to speakers",
     "export": "turn a PyTorch checkpoint into a verified ONNX file",
     "info": "show what a model file says about itself",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavlm_diarizer.cli.inputs import STDIN, Recording, output_paths, recordings
-from wavlm_diarizer.cli.options import add_decoding_options, add_window_options, decoding_given
-from wavlm_diarizer.errors import DiarizerError, FormatError, OptionError, OutputError
+from wavlm_diarizer.cli.options import add_decoding_options, add_speaker_options, add_window_options, decoding_given
+from wavlm_diarizer.errors import DiarizerError, FormatError, OptionError, OutputError, VoicesError
 from wavlm_diarizer.formats import FORMATS, by_name, by_path
 from wavlm_diarizer.model_file import SAMPLE
 
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
     from wavlm_diarizer.diarization import Diarization
     from wavlm_diarizer.diarizer import Diarizer, Progress
+    from wavlm_diarizer.voices import Voices
 
 STREAMED = "rttm"
 """The format of several results in one stream: the only one whose files can simply follow each other."""
 
+
+EMBEDDED = "json"
+"""The format that can hold the speakers' voices."""
 
 REST = "inputs"
 
@@ -60,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--threads", type=int, metavar="N", help="default: as many as this process may use")
     model.add_argument("--low-memory", action="store_true", help="less memory, somewhat slower")
     model.add_argument("--spin", action="store_true", help="idle threads wait busily: a little faster, at the cost of everything else")
+    add_speaker_options(parser)
+    voices = parser.add_argument_group("voices (with a model that knows voices)")
+    voices.add_argument("--voices", metavar="VOICES", help="known people, as 'wavlm-diarizer enroll' writes them: they get their names")
+    voices.add_argument("--embeddings", action="store_true", help="write each speaker's voice into the JSON: personal data")
     add_window_options(parser)
     add_decoding_options(parser)
 
@@ -71,14 +79,25 @@ def run(arguments: argparse.Namespace) -> int:
         raise OptionError("Name at least one recording, or --sample. See 'wavlm-diarizer diarize --help'.")
     found = recordings(names)
     targets = _targets(found, arguments)
-    diarizer = _diarizer(arguments)
+    if arguments.embeddings:
+        chosen = {arguments.format} if arguments.format else {by_path(target).name if target else STREAMED for target in targets}
+        if chosen != {EMBEDDED}:
+            raise OptionError(f"Only {EMBEDDED} has a place for embeddings: add -f {EMBEDDED}.")
     from wavlm_diarizer.cli.progress import ProgressBar
+    from wavlm_diarizer.voices import Voices
+
+    voices = Voices.load(arguments.voices) if arguments.voices else None
+    diarizer = _diarizer(arguments)
+    if voices is not None:
+        voices.check_model(diarizer.settings, arguments.model or "the built-in model")
+    if arguments.embeddings and not diarizer.settings.embedding_size:
+        raise VoicesError(f"{arguments.model or 'The built-in model'} knows no voices, so there are no embeddings to write.")
 
     failed = 0
     with ProgressBar(len(found), quiet=arguments.quiet) as bar:
         for recording, target in zip(found, targets, strict=True):
             try:
-                result = _diarize(diarizer, recording, arguments, bar.start(recording.relative.name))
+                result = _diarize(diarizer, recording, arguments, voices, bar.start(recording.relative.name))
                 _write(result, target, arguments)
             except DiarizerError as error:
                 if len(found) == 1:
@@ -142,24 +161,36 @@ def _diarizer(arguments: argparse.Namespace) -> Diarizer:
     return diarizer.with_decoding(replace(diarizer.settings.decoding, **given)) if given else diarizer
 
 
-def _diarize(diarizer: Diarizer, recording: Recording, arguments: argparse.Namespace, progress: Progress) -> Diarization:
+def _diarize(
+    diarizer: Diarizer, recording: Recording, arguments: argparse.Namespace, voices: Voices | None, progress: Progress
+) -> Diarization:
     """Diarize one recording, from its file or from standard input."""
     source = sys.stdin.buffer if recording.is_stdin else recording.source
     name = "stdin" if recording.is_stdin else None
-    return diarizer(source, channel=arguments.channel, per_channel=arguments.per_channel, name=name, progress=progress)
+    return diarizer(
+        source,
+        channel=arguments.channel,
+        per_channel=arguments.per_channel,
+        num_speakers=arguments.num_speakers,
+        min_speakers=arguments.min_speakers,
+        max_speakers=arguments.max_speakers,
+        voices=voices,
+        name=name,
+        progress=progress,
+    )
 
 
 def _write(result: Diarization, target: Path | None, arguments: argparse.Namespace) -> None:
     """Write one result to its file, or to stdout."""
     if target is not None:
         _make_folder(target.parent)
-        result.save(target, arguments.format)
+        result.save(target, arguments.format, embeddings=arguments.embeddings)
     elif arguments.format is None and arguments.output is None and sys.stdout.isatty():
         from wavlm_diarizer.timeline import show
 
         show(result, file=sys.stdout)
     else:
-        sys.stdout.write(by_name(arguments.format or STREAMED).dumps(result))
+        sys.stdout.write(by_name(arguments.format or STREAMED).dumps(result, embeddings=arguments.embeddings))
 
 
 def _make_folder(folder: Path) -> None:

@@ -26,6 +26,14 @@ def add_decoding_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--min-on", type=float, metavar="SECONDS", help="drop turns that are shorter")
 
 
+def add_speaker_options(parser: argparse.ArgumentParser) -> None:
+    """``--num-speakers``, ``--min-speakers`` and ``--max-speakers``: how many people there are."""
+    group = parser.add_argument_group("speakers (default: as many as are found)")
+    group.add_argument("--num-speakers", type=int, metavar="N", help="how many people speak (with --per-channel: on each channel)")
+    group.add_argument("--min-speakers", type=int, metavar="N", help="at least so many")
+    group.add_argument("--max-speakers", type=int, metavar="N", help="at most so many")
+
+
 def decoding_given(arguments: argparse.Namespace) -> dict[str, float]:
     """The fields of a decoding that were given on the command line."""
     names = {"onset": "onset", "offset": "offset", "median": "median_seconds", "min_off": "min_off", "min_on": "min_on"}

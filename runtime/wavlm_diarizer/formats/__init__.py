@@ -34,15 +34,20 @@ class Format:
     """What it is good for, in a few words."""
     readable: bool = True
     """Whether it can be read back."""
+    embeddings: bool = False
+    """Whether it can hold the speakers' voices."""
 
     @property
     def ending(self) -> str:
         """The usual ending of such a file."""
         return self.endings[0]
 
-    def dumps(self, diarization: Diarization) -> str:
-        """The text of a file of this format."""
-        return str(self._module().dumps(diarization))
+    def dumps(self, diarization: Diarization, *, embeddings: bool = False) -> str:
+        """The text of a file of this format; ``embeddings``: with the speakers' voices. Raises :class:`FormatError` if it has no place."""
+        if embeddings and not self.embeddings:
+            names = ", ".join(known.name for known in FORMATS.values() if known.embeddings)
+            raise FormatError(f"The format {self.name} has no place for embeddings; these have: {names}.")
+        return str(self._module().dumps(diarization, **({"embeddings": True} if embeddings else {})))
 
     def loads(self, text: str, *, name: str | None = None) -> Diarization:
         """One recording from the text of a file of this format; see :meth:`Diarization.load` for ``name``. Raises :class:`FormatError`."""
@@ -72,7 +77,7 @@ FORMATS: dict[str, Format] = {
     known.name: known
     for known in (
         Format("rttm", (".rttm",), "NIST's turns, for scoring and most tools"),
-        Format("json", (".json",), "everything that is known, for programs"),
+        Format("json", (".json",), "everything that is known, for programs", embeddings=True),
         Format("csv", (".csv",), "a table, for spreadsheets"),
         Format("srt", (".srt",), "subtitles, for players"),
         Format("vtt", (".vtt",), "subtitles, for browsers"),
@@ -102,10 +107,16 @@ def by_path(path: str | os.PathLike[str]) -> Format:
     return max(fitting, key=lambda pair: pair[0])[1]
 
 
-def save(diarization: Diarization, path: str | os.PathLike[str], format: str | None = None) -> None:  # noqa: A002 - the word for it
+def save(
+    diarization: Diarization,
+    path: str | os.PathLike[str],
+    format: str | None = None,  # noqa: A002 - the word for it
+    *,
+    embeddings: bool = False,
+) -> None:
     """Write a result as :meth:`Diarization.save` says."""
     chosen = by_path(path) if format is None else by_name(format)
-    write_file(path, chosen.dumps(diarization).encode(errors="replace"))
+    write_file(path, chosen.dumps(diarization, embeddings=embeddings).encode(errors="replace"))
 
 
 def load(path: str | os.PathLike[str], format: str | None = None, *, name: str | None = None) -> Diarization:  # noqa: A002

@@ -1,4 +1,7 @@
-"""CSV with a header, for spreadsheets and data frames: ``start,end,duration,speaker,channel``, seconds with 3 decimals."""
+"""CSV with a header, for spreadsheets and data frames: ``start,end,duration,speaker,channel``, seconds with 3 decimals.
+
+Where it is known, a last column has each turn's ``confidence``.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,20 @@ if TYPE_CHECKING:
 
 COLUMNS = ("start", "end", "duration", "speaker", "channel")
 """The header, and the order in which columns are written."""
+CONFIDENCE = "confidence"
+"""One more column where the probabilities are known."""
 
 
 def dumps(diarization: Diarization) -> str:
     """The header and one row per turn."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for turn in diarization.turns:
+    confidences = diarization.confidences
+    writer.writerow(COLUMNS if confidences is None else (*COLUMNS, CONFIDENCE))
+    for index, turn in enumerate(diarization.turns):
         start, end = times.rounded(turn)
-        writer.writerow([times.seconds(start), times.seconds(end), times.seconds(end - start), turn.speaker, turn.channel])
+        row = [times.seconds(start), times.seconds(end), times.seconds(end - start), turn.speaker, turn.channel]
+        writer.writerow(row if confidences is None else [*row, f"{confidences[index]:.3f}"])
     return text.getvalue()
 
 

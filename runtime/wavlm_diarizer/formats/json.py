@@ -22,10 +22,9 @@ VERSION = 1
 """The value of ``version``; it grows when a reader of the version before would misunderstand the document."""
 
 
-def dumps(diarization: Diarization) -> str:
-    """The document of one result."""
+def dumps(diarization: Diarization, *, embeddings: bool = False) -> str:
+    """The document of one result; ``embeddings``: with the speakers' voices, which are personal data."""
     time_base = diarization.time_base
-    speaking_time = diarization.speaking_time()
     document = {
         "format": KIND,
         "version": VERSION,
@@ -36,8 +35,8 @@ def dumps(diarization: Diarization) -> str:
         "model": None if diarization.model is None else dict(diarization.model),
         "time_base": {"sample_rate": time_base.sample_rate, "hop": time_base.hop, "receptive_field": time_base.receptive_field},
         "uncertain_joins": diarization.uncertain_joins,
-        "speakers": [{"name": speaker, "speaking_time": round(speaking_time[speaker], 6)} for speaker in diarization.speakers],
-        "turns": [{"start": turn.start, "end": turn.end, "speaker": turn.speaker, "channel": turn.channel} for turn in diarization.turns],
+        "speakers": _speakers(diarization, embeddings=embeddings),
+        "turns": _turns(diarization),
     }
     return "{\n" + ",\n".join(f'  "{key}": {_value(value)}' for key, value in document.items()) + "\n}\n"
 
@@ -64,8 +63,43 @@ def loads(text: str, *, name: str | None = None) -> Diarization:
         complete=_typed(document, "complete", "", bool) if "complete" in document else True,
         warnings=[str(warning) for warning in _list(document, "warnings", optional=True)],
         uncertain_joins=[_finite(seconds, "uncertain_joins") for seconds in _list(document, "uncertain_joins", optional=True)],
+        **_voices(document),
         model=None if document.get("model") is None else _typed(document, "model", "", dict),
     )
+
+
+def _speakers(diarization: Diarization, *, embeddings: bool) -> list[dict[str, Any]]:
+    speaking_time = diarization.speaking_time()
+    entries: list[dict[str, Any]] = []
+    for index, speaker in enumerate(diarization.speakers):
+        entry: dict[str, Any] = {"name": speaker, "speaking_time": round(speaking_time[speaker], 6)}
+        if speaker in diarization.known:
+            entry["similarity"] = round(diarization.known[speaker], 6)
+        if embeddings and diarization.embeddings is not None:
+            entry["embedding"] = [round(float(value), 6) for value in diarization.embeddings[index]]
+        entries.append(entry)
+    return entries
+
+
+def _turns(diarization: Diarization) -> list[dict[str, Any]]:
+    confidences = diarization.confidences or (None,) * len(diarization.turns)
+    entries: list[dict[str, Any]] = []
+    for turn, confidence in zip(diarization.turns, confidences, strict=True):
+        entry = {"start": turn.start, "end": turn.end, "speaker": turn.speaker, "channel": turn.channel}
+        entries.append(entry if confidence is None else entry | {"confidence": round(confidence, 4)})
+    return entries
+
+
+def _voices(document: dict[str, Any]) -> dict[str, Any]:
+    """What a document says of its speakers beyond their turns: who is known, and their voices if all of them are there."""
+    speakers = [entry for entry in _list(document, "speakers", optional=True) if isinstance(entry, dict) and "name" in entry]
+    known = {str(entry["name"]): _finite(entry["similarity"], "similarity") for entry in speakers if "similarity" in entry}
+    if not speakers or not all("embedding" in entry for entry in speakers):
+        return {"known": known}
+    rows = [[_finite(value, "embedding") for value in _typed(entry, "embedding", "", list)] for entry in speakers]
+    if len(set(map(len, rows))) > 1:
+        raise FormatError("the embeddings of the speakers are not of one length.")
+    return {"known": known, "speakers": [str(entry["name"]) for entry in speakers], "embeddings": rows}
 
 
 def _value(value: Any) -> str:
