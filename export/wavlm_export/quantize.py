@@ -28,7 +28,10 @@ GROUPS = {
     "feed forward in": re.compile(r"/feed_forward/intermediate_dense"),
     "feed forward out": re.compile(r"/feed_forward/output_dense"),
 }
-"""Matrix products that are quantized or left alone together, by the first pattern that fits the name that torch gives their nodes."""
+"""Matrix products that are quantized or left alone together, by the first pattern that fits the name that torch gives their nodes.
+
+A speaker model's projector and TDNN stay fp32 here: torch writes them as convolutions, and they are a thirtieth of a full-size model's work.
+"""
 LEAST_WEIGHTS = 4_000
 """Smaller products (the gate of the position bias, the classifier) gain nothing and stay fp32."""
 

@@ -72,6 +72,8 @@ def verify(
     if speaker_model is not None:
         checkpoint = with_speaker(checkpoint, speaker_model, revision=speaker_revision, two_passes=True)
         _check_speaker(file.name, settings, checkpoint.speaker)
+    elif settings.embedding_size:
+        progress(f"the voices of {file.name} are not compared: that takes --speaker-model")
     own = read_speech(audio)
     given = None if checkpoint.speaker is None else open_session(with_given_activity(onnx.load(file.path)).SerializeToString())
     if not _is_quantized(file.path):

@@ -212,3 +212,13 @@ def test_a_graph_that_pools_other_frames_is_not_written(pair: tuple[Path, Path],
 def test_a_folder_does_not_mix_files_with_and_without_voices(exported: Path, pair: tuple[Path, Path]) -> None:
     with pytest.raises(OutputError, match="made from these weights"):
         export(pair[0], exported, precision="fp32")
+
+
+@pytest.mark.hub
+def test_the_real_pair_answers_as_pytorch_does(tmp_path: Path) -> None:
+    """Needs microsoft/wavlm-base-plus-sd and -sv: in one pass if their backbones are the same, which is what this tells."""
+    source, speaker = "microsoft/wavlm-base-plus-sd", "microsoft/wavlm-base-plus-sv"
+    reports = export(source, tmp_path / "model.onnx", speaker_model=speaker, two_passes=True)["int8"]
+    assert reports["fp32"]["embeddings"]["lowest_cosine"] >= 0.99999
+    assert reports["int8"]["embeddings"]["lowest_cosine"] >= 0.99
+    assert Diarizer(tmp_path / "model.onnx").settings.embedding_size == 512
