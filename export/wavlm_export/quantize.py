@@ -30,7 +30,7 @@ GROUPS = {
 }
 """Matrix products that are quantized or left alone together, by the first pattern that fits the name that torch gives their nodes.
 
-A speaker model's projector and TDNN stay fp32 here: torch writes them as convolutions, and they are a thirtieth of a full-size model's work.
+A speaker model's projector and TDNN stay fp32 here: torch writes them as convolutions, and they are a thirtieth of a full-size model's.
 """
 LEAST_WEIGHTS = 4_000
 """Smaller products (the gate of the position bias, the classifier) gain nothing and stay fp32."""
