@@ -201,6 +201,32 @@ def test_a_run_can_start_from_a_saved_checkpoint(recipe: config.Recipe, tmp_path
     assert all(torch.equal(own[name], first[name]) for name in same)
 
 
+def test_frozen_convolutions_and_all_but_the_voice_head_stay_as_they_were(recipe: config.Recipe, tmp_path: Path) -> None:
+    for name, changes, fixed in (
+        ("convolutions", {"frozen_convolutions": 3}, tuple(f"sd.wavlm.feature_extractor.conv_layers.{layer}." for layer in range(3))),
+        ("voice", {"only_voice": True}, ("sd.",)),
+    ):
+        trainer = training.Trainer(moved(recipe, tmp_path / name, **changes))
+        before = {key: value.clone() for key, value in trainer.student.state_dict().items()}
+        trainer.learn(next(iter(trainer.batches())))
+        after = trainer.student.state_dict()
+        same = {key for key, value in before.items() if torch.equal(value, after[key])}
+        assert {key for key in before if key.startswith(fixed)} <= same
+        assert {key for key in before if key.startswith(("sv.tdnn", "sv.feature_extractor"))}.isdisjoint(same)
+
+
+def test_a_run_goes_on_with_more_voices_if_a_teacher_places_them(recipe: config.Recipe, teacher: Path, tmp_path: Path) -> None:
+    pytest.importorskip("kaldi_native_fbank")
+    few = replace(
+        moved(recipe, tmp_path / "run", steps=2),
+        data=replace(recipe.data, voice_teacher=str(teacher), unseen=("voice2", "voice3")),
+    )
+    training.train(few)
+    more = training.Trainer(replace(few, data=replace(few.data, unseen=("voice3",))))
+    assert more.step == 2
+    assert len(more.student.centres) == 3
+
+
 def test_the_learning_rate_rises_stays_and_falls() -> None:
     settings = config.Training(steps=100, warmup=10, peak_rate=1.0, decay_from=0.6)
     rates = [training.learning_rate(step, settings) for step in range(101)]
@@ -218,15 +244,22 @@ def test_evaluating_splits_the_error_and_scores_speech_alone(recipe: config.Reci
         student.sd.classifier.weight.zero_()
         student.sd.classifier.bias.copy_(torch.tensor([9.0, -9.0, -9.0]))
     model.save(student, tmp_path)
-    settings = replace(recipe, evaluation=config.Evaluation(sets=(str(tmp_path),), window_seconds=2.0, overlap_seconds=1.0))
+    settings = replace(
+        recipe,
+        evaluation=config.Evaluation(
+            sets=(str(tmp_path),), worsened=(str(tmp_path),), conditions=("telephone",), window_seconds=2.0, overlap_seconds=1.0
+        ),
+    )
     found = evaluation.evaluate(settings, str(tmp_path / "sd"), lambda _: None)
     speakers, speech = found[tmp_path.name]["speakers"], found[tmp_path.name]["speech"]
     # One person all the time, for two who speak from 1 to 3 and from 2 to 4 s of 5.
     assert (speakers["missed"], speakers["false_alarm"], speakers["confusion"]) == pytest.approx((1 / 4, 2 / 4, 1 / 4))
     assert (speech["missed"], speech["false_alarm"]) == pytest.approx((0.0, 2 / 3))
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert set(found[f"{tmp_path.name} telephone"]) == {"speakers", "speech"}
+    assert 0 <= found["voices"]["equal error rate, voice head"] <= 1
+    assert len(capsys.readouterr().out.splitlines()) == 5
     with pytest.raises(OptionError, match="no recordings with RTTM"):
-        evaluation.score_set(student.sd, tmp_path / "sd", settings.evaluation, evaluation.Policy())
+        evaluation.score_set(evaluation.activity_alone(student.sd), tmp_path / "sd", settings.evaluation, evaluation.Policy())
 
 
 def test_a_mistake_in_the_recipe_is_one_sentence(tmp_path: Path, capsys: Any) -> None:

@@ -15,7 +15,9 @@ from wavlm_diarizer.scoring import Policy, score, total
 torch_pipeline = pytest.importorskip("torch_pipeline", reason="needs the export extra")
 exporter = pytest.importorskip("wavlm_export.exporter")
 checkpoints = pytest.importorskip("wavlm_export.checkpoint")
-builtin_model = pytest.importorskip("wavlm_export.builtin_model")
+building = pytest.importorskip("wavlm_export.builtin.building")
+model = pytest.importorskip("wavlm_export.builtin.model")
+config = pytest.importorskip("wavlm_export.builtin.config")
 
 pytestmark = pytest.mark.recordings
 
@@ -48,9 +50,15 @@ def answers(request: pytest.FixtureRequest, recordings: Path, tmp_path_factory: 
     folder, scratch = recordings / request.param, tmp_path_factory.mktemp("answers")
     files = sorted(folder.glob("*.flac"))
     assert files
-    settings, checkpoint = Diarizer().settings, checkpoints.load(builtin_model.CHECKPOINT)
+    settings, checkpoint = Diarizer().settings, checkpoints.load(building.CHECKPOINT)
     assert settings.weights_sha256 == checkpoint.weights_sha256, "the built-in model is not made from its checkpoint"
-    exporter.export(builtin_model.CHECKPOINT, scratch / "fp32.onnx", precision="fp32", options=builtin_model.OPTIONS)
+    exporter.export(
+        building.CHECKPOINT,
+        scratch / "fp32.onnx",
+        precision="fp32",
+        speaker_model=model.voice_folder(building.CHECKPOINT),
+        options=building.export_options(config.Evaluation()),
+    )
 
     def command(name: str, *options: str) -> dict[str, Diarization]:
         assert main(["diarize", "-q", str(folder), "-o", f"{scratch / name}/", *options]) == 0

@@ -6,23 +6,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavlm_diarizer.model_file import BUILTIN
+from wavlm_export.builtin.model import voice_folder
 from wavlm_export.exporter import Options, export
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wavlm_export.builtin.config import Recipe
+    from wavlm_export.builtin.config import Evaluation, Recipe
+
+CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "builtin-sd"
+"""In a checkout: what the model file of the package is made from."""
 
 
 def build(recipe: Recipe, checkpoint: str | None, output: str | None, report: Callable[[str], None]) -> Path:
-    """Export the run's ``sd`` checkpoint, or the one named, as int8 under the exporter's guard; the file's path."""
+    """Export the run's ``sd`` checkpoint, or the one named, as int8 under the exporter's guard, with the voices of the ``sv`` beside it.
+
+    The file's path.
+    """
     source = Path(checkpoint or Path(recipe.training.folder) / "checkpoint" / "sd")
     target = Path(output or BUILTIN)
-    settings = recipe.evaluation
-    options = Options(
+    export(
+        source,
+        target,
+        precision="int8",
+        speaker_model=voice_folder(source),
+        options=export_options(recipe.evaluation),
+        progress=report,
+    )
+    return target
+
+
+def export_options(settings: Evaluation) -> Options:
+    """The windows that a checkpoint is evaluated with: it was trained on such, and knows no longer ones."""
+    return Options(
         window_seconds=settings.window_seconds,
         overlap_seconds=settings.overlap_seconds,
         single_pass_seconds=settings.window_seconds,
     )
-    export(source, target, precision="int8", options=options, progress=report)
-    return target

@@ -25,6 +25,12 @@ class Data:
 
     single: str = "recordings/single"
     """A folder with one folder of 16 kHz clips per voice."""
+    synthetic: str = ""
+    """A folder of the same kind for the synthesised voices that ``voices`` makes; empty: none."""
+    synthetic_seconds: float = 40.0
+    """So much of each synthesised voice."""
+    kokoro: str = ""
+    """A folder for the synthesiser Kokoro, fetched by ``voices``; empty: only the synthesisers that are installed."""
     packed: str = "train/packed"
     """Where ``prepare`` writes its arrays."""
     unseen: tuple[str, ...] = ()
@@ -88,6 +94,8 @@ class Training:
     steps: int = 20_000
     batch: int = 16
     peak_rate: float = 1.2e-3
+    voice_rate: float = 1.0
+    """How many times that rate the voice head learns with: more where it starts from nothing on a trained backbone."""
     warmup: int = 300
     decay_from: float = 0.6
     """Share of the steps after which the learning rate falls, in a straight line to a fiftieth."""
@@ -102,6 +110,11 @@ class Training:
     mel_weight: float = 0.1
     overlap_weight: float = 1.0
     """How much more than others a frame counts in which two or more people speak; there are few, and they are missed most."""
+    frozen_convolutions: int = 0
+    """So many of the first convolutions keep the weights that they started with. They run at the highest rates: with all seven frozen
+    a step takes about half the time."""
+    only_voice: bool = False
+    """Train the voice head alone; backbone and activity head stay as they are. One step costs a third."""
     seed: int = 0
     save_seconds: float = 120.0
     """The state is saved this often: what a killed run loses."""
@@ -120,9 +133,15 @@ class Evaluation:
 
     sets: tuple[str, ...] = ("recordings/real", "recordings/mix")
     """Folders of audio files with an RTTM of the same name beside each."""
+    worsened: tuple[str, ...] = ("recordings/mix",)
+    """Those of them that are scored once more under each of ``conditions``."""
+    conditions: tuple[str, ...] = ("noisy_reverberant",)
+    """Of :mod:`conditions`: noisy, reverberant, noisy_reverberant, telephone."""
     window_seconds: float = 8.0
     overlap_seconds: float = 4.0
     threshold: float = 0.5
+    min_on: float = 0.0
+    min_off: float = 0.0
     collar: float = 0.0
     skip_overlap: bool = False
 

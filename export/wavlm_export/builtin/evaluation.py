@@ -1,4 +1,4 @@
-"""A checkpoint and folders of recordings with RTTM in, diarization error rates out.
+"""A checkpoint and folders of recordings with RTTM in, diarization error rates out; and how well the voice head tells people apart.
 
 Windows, joining and decoding are the runtime's own.
 """
@@ -6,31 +6,40 @@ Windows, joining and decoding are the runtime's own.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import soundfile
 import torch
 
+from wavlm_diarizer.clustering import Clustering, SpeakerCount
 from wavlm_diarizer.decoding import Decoding, decode
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import OptionError
 from wavlm_diarizer.formats import rttm
 from wavlm_diarizer.scoring import Policy, Score, score, total
-from wavlm_diarizer.speakers import SpeakerJoin
+from wavlm_diarizer.speakers import ACTIVE, SpeakerJoin
 from wavlm_diarizer.timebase import TimeBase
+from wavlm_diarizer.voice_join import VoiceJoin, WindowAnswer
 from wavlm_diarizer.windows import WindowSettings, cut
+from wavlm_export.builtin import model, trials, voice_teacher, voices
+from wavlm_export.builtin.conditions import worsened
 from wavlm_export.builtin.config import LABELS, RATE
+from wavlm_export.builtin.model import voice_folder
+from wavlm_export.pooling import LEAST_FRAMES, Context, pooled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy as np
     from numpy.typing import NDArray
 
     from wavlm_export.builtin.config import Evaluation, Recipe
 
 SPEECH = "speech"
+
+Answering = Callable[["NDArray[np.float32]"], WindowAnswer]
+"""From the samples of a window to what a model says about it."""
 
 
 def evaluate(recipe: Recipe, checkpoint: str | None, report: Callable[[str], None]) -> dict[str, Any]:
@@ -38,23 +47,78 @@ def evaluate(recipe: Recipe, checkpoint: str | None, report: Callable[[str], Non
     from transformers import WavLMForAudioFrameClassification
 
     source = Path(checkpoint or Path(recipe.training.folder) / "checkpoint" / "sd")
-    model = WavLMForAudioFrameClassification.from_pretrained(source).eval()
+    beside = voice_folder(source)
+    answer = with_voices(recipe, source) if beside else activity_alone(WavLMForAudioFrameClassification.from_pretrained(source).eval())
     torch.set_num_threads(recipe.training.threads)
     policy = Policy(recipe.evaluation.collar, recipe.evaluation.skip_overlap)
-    found: dict[str, Any] = {"checkpoint": str(source), "policy": str(policy), "threshold": recipe.evaluation.threshold}
+    found: dict[str, Any] = {"checkpoint": str(source), "policy": str(policy), "voices": bool(beside)} | asdict(recipe.evaluation)
     report(json.dumps(found))
-    for folder in recipe.evaluation.sets:
-        scores = score_set(model, folder, recipe.evaluation, policy)
-        found[Path(folder).name] = {kind: total(every).as_dict() for kind, every in scores.items()}
+    settings = recipe.evaluation
+    heard = [(folder, "") for folder in settings.sets] + [(folder, worse) for folder in settings.worsened for worse in settings.conditions]
+    for folder, condition in heard:
+        name = " ".join(filter(None, (Path(folder).name, condition)))
+        scores = score_set(answer, folder, settings, policy, condition)
+        found[name] = {kind: total(every).as_dict() for kind, every in scores.items()}
         for one in scores["speakers"]:
             report(json.dumps(_rounded(one.as_dict())))
         for kind, every in scores.items():
-            print(json.dumps({"set": Path(folder).name, "of": kind} | _rounded(total(every).as_dict())), flush=True)  # noqa: T201
+            _print({"set": name, "of": kind} | _rounded(total(every).as_dict()))
+    if beside is not None:
+        found["voices"] = _voices(recipe, beside)
+        _print(found["voices"])
     return found
 
 
-def score_set(model: torch.nn.Module, folder: str | Path, settings: Evaluation, policy: Policy) -> dict[str, list[Score]]:
-    """The scores of each recording: of its speakers, and of its speech alone, whoever speaks."""
+def _voices(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Equal error rates over segments of the unseen voices, of the voice head and of its teacher if there is one; empty without voices."""
+    packed = Path(recipe.data.packed)
+    held = [one for one in voices.load(packed) if one.name in recipe.data.unseen] if (packed / voices.INDEX).is_file() else []
+    if not held:
+        return {}
+    heard, people = trials.segments(held)
+    embedders = {"voice head": trials.student_embedder(folder)}
+    if recipe.data.voice_teacher:
+        embedders["teacher"] = voice_teacher.embedder(Path(recipe.data.voice_teacher))
+    rates: dict[str, Any] = {"voices": len(held), "segments": len(heard)}
+    for name, embed in embedders.items():
+        embeddings = np.stack([embed(samples) for samples in heard])
+        clean = np.arange(len(heard)) % 2 == 0
+        rates[f"equal error rate, {name}"] = round(trials.equal_error_rate(embeddings, people), 4)
+        rates[f"equal error rate, {name}, clean"] = round(trials.equal_error_rate(embeddings[clean], people[clean]), 4)
+    return rates
+
+
+def activity_alone(model: torch.nn.Module) -> Answering:
+    """The answers of one of transformers' frame classifiers."""
+
+    def answer(samples: NDArray[np.float32]) -> WindowAnswer:
+        with torch.inference_mode():
+            logits = model(torch.from_numpy(samples)[None]).logits[0]
+        return WindowAnswer(logits.float().sigmoid().numpy())
+
+    return answer
+
+
+def with_voices(recipe: Recipe, folder: Path) -> Answering:
+    """The answers of an ``sd`` folder and the ``sv`` one beside it, from one pass, with the voices pooled as in an exported file."""
+    student = model.Student(recipe.model, 2)
+    model.start_from(student, folder)
+    student.eval()
+    layer, context = student.sv.feature_extractor, Context.of(student.sv.config)
+
+    def answer(samples: NDArray[np.float32]) -> WindowAnswer:
+        with torch.inference_mode():
+            heard = student(torch.from_numpy(samples)[None])
+            logits = heard.activity[0].float().numpy()
+            statistics, frames = pooled(heard.frames[0].float().numpy(), context.alone(logits))
+            embeddings = layer(torch.from_numpy(statistics.astype(np.float32))).numpy() * (frames >= LEAST_FRAMES)[:, None]
+        return WindowAnswer(1 / (1 + np.exp(-logits)), embeddings, frames)
+
+    return answer
+
+
+def score_set(answer: Answering, folder: str | Path, settings: Evaluation, policy: Policy, condition: str = "") -> dict[str, list[Score]]:
+    """The scores of each recording, under a worse condition if one is named: of its speakers, and of its speech alone, whoever speaks."""
     audio = sorted(path for path in Path(folder).iterdir() if path.with_suffix(".rttm").is_file() and path.suffix in {".flac", ".wav"})
     if not audio:
         raise OptionError(f"There are no recordings with RTTM in {folder}.")
@@ -64,24 +128,31 @@ def score_set(model: torch.nn.Module, folder: str | Path, settings: Evaluation, 
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         if rate != RATE:
             raise OptionError(f"{path} has {rate} Hz; recordings for evaluation have {RATE} Hz.")
-        result = diarize(model, samples.mean(axis=1), settings, path.stem)
+        mono = samples.mean(axis=1)
+        result = diarize(answer, worsened(mono, condition, path.stem) if condition else mono, settings, path.stem)
         scores["speakers"].append(score(reference, result, policy=policy))
         scores[SPEECH].append(score(_speech_only(reference), _speech_only(result), policy=policy))
     return scores
 
 
-def diarize(model: torch.nn.Module, samples: NDArray[np.float32], settings: Evaluation, name: str) -> Diarization:
-    """One recording ``[n]`` at 16 kHz through a PyTorch model that takes samples as they are."""
+def diarize(answer: Answering, samples: NDArray[np.float32], settings: Evaluation, name: str) -> Diarization:
+    """One recording ``[n]`` at 16 kHz through a model that takes samples as they are."""
     time_base = TimeBase()
     windows = WindowSettings.from_seconds(settings.window_seconds, settings.overlap_seconds, settings.window_seconds, time_base)
-    join = SpeakerJoin(LABELS, time_base)
+    join: SpeakerJoin | VoiceJoin | None = None
     for window in cut([samples[:, None]], windows, time_base):
-        with torch.inference_mode():
-            logits = model(torch.from_numpy(window.samples[:, 0].copy())[None]).logits[0]
-        join.add(time_base.frame_at(window.start), logits.float().sigmoid().numpy())
-    probabilities = join.result().probabilities
+        heard = answer(window.samples[:, 0].copy())
+        first = time_base.frame_at(window.start)
+        if heard.embeddings is None:
+            join = join or SpeakerJoin(LABELS, time_base)
+            join.add(first, heard.probabilities)
+        else:
+            join = join or VoiceJoin(LABELS, time_base, Clustering(), SpeakerCount.of(), min(ACTIVE, settings.threshold))
+            join.add(first, heard)
+    probabilities = join.result().probabilities if join else np.zeros((0, LABELS), dtype=np.float32)
     turns = []
-    for label, runs in enumerate(decode(probabilities, Decoding(onset=settings.threshold, offset=settings.threshold), time_base)):
+    decoding = Decoding(onset=settings.threshold, offset=settings.threshold, min_on=settings.min_on, min_off=settings.min_off)
+    for label, runs in enumerate(decode(probabilities, decoding, time_base)):
         for first, stop in runs:
             start, end = time_base.span(first, stop, len(probabilities), len(samples))
             turns.append(Turn(start, end, f"SPEAKER_{label}"))
@@ -109,6 +180,10 @@ def _made(turns: list[Turn], duration: float, name: str) -> Diarization:
         activity=None,
         time_base=TimeBase(),
     )
+
+
+def _print(values: dict[str, Any]) -> None:
+    print(json.dumps(values), flush=True)  # noqa: T201
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

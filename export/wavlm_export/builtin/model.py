@@ -44,7 +44,7 @@ class Answer:
     """``[batch, frames', tdnn]``, what the voice head pools; fewer frames by its context."""
 
 
-def wavlm_config(sizes: Model, people: int = 2) -> WavLMConfig:
+def wavlm_config(sizes: Model) -> WavLMConfig:
     """The architecture: WavLM's kernels and strides, group norm in the first convolution, no dropout (a small model underfits)."""
     return WavLMConfig(
         hidden_size=sizes.hidden,
@@ -57,7 +57,7 @@ def wavlm_config(sizes: Model, people: int = 2) -> WavLMConfig:
         num_buckets=128,
         max_bucket_distance=400,
         use_weighted_layer_sum=True,
-        num_labels=max(people, 2),
+        num_labels=2,
         hidden_dropout=0.0,
         attention_dropout=0.0,
         activation_dropout=0.0,
@@ -86,7 +86,8 @@ class Student(torch.nn.Module):
         config.id2label = {label: f"SPEAKER_{label}" for label in range(LABELS)}
         config.label2id = {name: label for label, name in config.id2label.items()}
         self.sd = WavLMForAudioFrameClassification(config)
-        self.sv = WavLMForXVector(wavlm_config(sizes, people))
+        # Its own objective stays unused, and so as small as it may be.
+        self.sv = WavLMForXVector(wavlm_config(sizes))
         self.sv.wavlm = self.sd.wavlm
         self.voices = torch.nn.Linear(sizes.hidden, sizes.embedding)
         self.mels = torch.nn.Linear(sizes.conv_dim[-1], MELS)
@@ -121,13 +122,33 @@ class Student(torch.nn.Module):
 
 def start_from(student: Student, folder: str | Path) -> None:
     """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it."""
-    source = Path(folder)
-    student.sd.load_state_dict(WavLMForAudioFrameClassification.from_pretrained(source).state_dict())
-    beside = source.parent / "sv"
-    if beside.is_dir() and beside != source:
+    student.sd.load_state_dict(WavLMForAudioFrameClassification.from_pretrained(Path(folder)).state_dict())
+    beside = voice_folder(folder)
+    if beside is not None:
         trained = WavLMForXVector.from_pretrained(beside).state_dict()
         own = student.sv.state_dict()
         student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
+
+
+def voice_folder(folder: str | Path) -> Path | None:
+    """The ``sv`` folder beside an ``sd`` one (``builtin-sv`` beside ``builtin-sd``); None if there is none."""
+    source = Path(folder)
+    beside = source.with_name(source.name.removesuffix("sd") + "sv")
+    return beside if source.name.endswith("sd") and beside.is_dir() else None
+
+
+def freeze(student: Student, convolutions: int, *, only_voice: bool = False) -> None:
+    """Keep the first so many convolutions of the backbone as they are, or everything but the voice head."""
+    if only_voice:
+        student.requires_grad_(requires_grad=False)
+        for part in (student.sv.projector, student.sv.tdnn, student.sv.feature_extractor):
+            part.requires_grad_(requires_grad=True)
+        student.sv.layer_weights.requires_grad_(requires_grad=True)
+    extractor = student.sd.wavlm.feature_extractor
+    for layer in extractor.conv_layers[:convolutions]:
+        layer.requires_grad_(requires_grad=False)
+    # transformers asks for gradients of the samples, which nobody uses and which would undo what frozen layers save.
+    extractor._requires_grad = False  # noqa: SLF001
 
 
 def save(student: Student, folder: str | Path) -> None:

@@ -99,22 +99,24 @@ def babble(samples: int, cast: Cast, random: np.random.Generator) -> NDArray[np.
     return convolve(sound, room(random, far=True))
 
 
-def noise(samples: int, cast: Cast, recordings: Sequence[NDArray[np.int16]], random: np.random.Generator) -> NDArray[np.float32]:
-    """``[samples]`` of one to three kinds at once, with an RMS of 1 together."""
+def noise(samples: int, cast: Cast | None, recordings: Sequence[NDArray[np.int16]], random: np.random.Generator) -> NDArray[np.float32]:
+    """``[samples]`` of one to three kinds at once, with an RMS of 1 together; without a cast there is no babble among them."""
     makers: dict[str, Callable[[int, np.random.Generator], NDArray[np.float32]]] = {
         "coloured": coloured,
         "band": band,
         "hum": hum,
         "knocks": knocks,
         "tones": tones,
-        "babble": lambda count, source: babble(count, cast, source),
     }
+    if cast is not None:
+        makers["babble"] = lambda count, source: babble(count, cast, source)
+    kinds, shares = zip(*((kind, share) for kind, share in KINDS if kind in makers), strict=True)
     sound = np.zeros(samples, dtype=np.float32)
     for _ in range(int(random.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))):
         if recordings and random.random() < 0.5:
             one = _excerpt(recordings[int(random.integers(len(recordings)))], samples, random)
         else:
-            one = makers[str(random.choice([kind for kind, _ in KINDS], p=[share for _, share in KINDS]))](samples, random)
+            one = makers[str(random.choice(kinds, p=np.divide(shares, sum(shares))))](samples, random)
         sound += one * np.float32(random.uniform(0.2, 1.0) / (np.sqrt(np.mean(one * one)) + 1e-9))
     unit: NDArray[np.float32] = sound / np.float32(np.sqrt(np.mean(sound * sound)) + 1e-9)
     return unit

@@ -33,15 +33,16 @@ TEACHER_WINDOW, TEACHER_STEP, TEACHER_FIELD = 160_000, 270, 991
 
 
 def prepare(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
-    """Pack every voice of ``data.single``; what is packed already stays. The pack's folder."""
+    """Pack every voice of ``data.single`` and ``data.synthetic``; what is packed already stays. The pack's folder."""
     out = Path(data.packed)
     out.mkdir(parents=True, exist_ok=True)
     label = _teacher(data.teacher) if data.teacher else speech_by_energy
     source = Path(data.single)
     if not source.is_dir():
         raise OptionError(f"There is no folder {source} with one folder of clips per voice: set data.single.")
+    sources = [source, *([Path(data.synthetic)] if data.synthetic and Path(data.synthetic).is_dir() else [])]
     entries = []
-    for folder in sorted(one for one in source.iterdir() if one.is_dir()):
+    for folder in sorted((one for source in sources for one in source.iterdir() if one.is_dir()), key=lambda one: one.name):
         entry = _pack(folder, out, data, label)
         if entry is not None:
             entries.append(entry)

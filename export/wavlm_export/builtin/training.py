@@ -78,26 +78,33 @@ class Trainer:
         self.student = model.Student(recipe.model, len(cast), placed)
         if self.settings.start:
             model.start_from(self.student, self.settings.start)
+        model.freeze(self.student, self.settings.frozen_convolutions, only_voice=self.settings.only_voice)
         self.student.to(self.device)
         self.energies = losses.LogMel().to(self.device)
-        matrices = [value for value in self.student.parameters() if value.ndim > 1 and value.requires_grad]
-        others = [value for value in self.student.parameters() if value.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": self.settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=self.settings.peak_rate,
-            betas=(0.9, 0.98),
-        )
+        self.optimiser = torch.optim.AdamW(self._groups(), lr=self.settings.peak_rate, betas=(0.9, 0.98), fused=True)
         self.step = 0
         self._answer = torch.compile(self.student) if self.settings.compile else self.student
         if (self.folder / STATE).exists():
             self._resume()
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """What learns, by the decay of its weights and by how many times the rate it learns with."""
+        groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+        for name, value in self.student.named_parameters():
+            if value.requires_grad:
+                times = self.settings.voice_rate if name.startswith(("sv.", "voices.")) else 1.0
+                groups.setdefault((times, self.settings.weight_decay if value.ndim > 1 else 0.0), []).append(value)
+        return [{"params": values, "weight_decay": decay, "times": times} for (times, decay), values in groups.items()]
+
     def _resume(self) -> None:
         state = torch.load(self.folder / STATE, map_location=self.device, weights_only=True)
-        if state["people"] != len(self.conversations.cast):
+        if self.student.centres.requires_grad and state["people"] != len(self.conversations.cast):
             raise OptionError(
                 f"{self.folder / STATE} was trained on other voices: choose another training.folder, started from its checkpoint."
             )
+        if not self.student.centres.requires_grad:
+            # A teacher's centres belong to the voices of now: more of them may have come since.
+            state["student"]["centres"] = self.student.centres.detach()
         self.student.load_state_dict(state["student"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
@@ -133,21 +140,20 @@ class Trainer:
         samples, activity, counted, people = (part.to(self.device, non_blocking=True) for part in batch)
         rate = learning_rate(self.step, self.settings)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["times"]
         with torch.autocast(self.device.type, torch.bfloat16):
             answer = self._answer(samples)
         frames = answer.activity.shape[1]
         activity, counted = activity[:, :frames], counted[:, :frames]
         target = losses.voice_target(activity, people, counted)
-        parts = {
-            "activity": losses.activity_loss(
-                answer.activity, activity, counted * (1 + self.settings.overlap_weight * (activity.sum(dim=-1) > 1))
-            ),
-            "voice": losses.voice_loss(answer.voices, self.student.centres, target),
-            "embedding": self._embedding_loss(answer.frames, target, people),
-            "mel": losses.mel_loss(answer.mels, self.energies(samples)),
-        }
         settings = self.settings
+        parts = {"embedding": self._embedding_loss(answer.frames, target, people)}
+        if not settings.only_voice:
+            weighted = counted * (1 + settings.overlap_weight * (activity.sum(dim=-1) > 1))
+            parts["activity"] = losses.activity_loss(answer.activity, activity, weighted)
+            parts["voice"] = losses.voice_loss(answer.voices, self.student.centres, target)
+            if settings.mel_weight and settings.frozen_convolutions < len(self.recipe.model.conv_dim):
+                parts["mel"] = losses.mel_loss(answer.mels, self.energies(samples))
         weights = {"activity": 1.0, "voice": settings.voice_weight, "embedding": settings.embedding_weight, "mel": settings.mel_weight}
         loss = sum((weights[name] * value for name, value in parts.items()), torch.zeros((), device=self.device))
         self.optimiser.zero_grad(set_to_none=True)
@@ -156,7 +162,7 @@ class Trainer:
         self.optimiser.step()
         self.step += 1
         values = {name: float(value.detach()) for name, value in parts.items()}
-        if not math.isfinite(values["activity"]):
+        if not all(math.isfinite(value) for value in values.values()):
             raise OptionError(f"The loss is not finite at step {self.step}: lower training.peak_rate and resume.")
         return values
 
@@ -173,8 +179,8 @@ class Trainer:
         return loss if centres.requires_grad else loss + self.settings.place_weight * losses.place_loss(embeddings, centres, named)
 
     def validate(self) -> float | None:
-        """The activity loss on fixed conversations of unseen voices; None without such voices."""
-        if self._held is None:
+        """The activity loss on fixed conversations of unseen voices; None without such voices, or if only the voice head learns."""
+        if self._held is None or self.settings.only_voice:
             return None
         total = 0.0
         with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):

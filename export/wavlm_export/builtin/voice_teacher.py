@@ -7,7 +7,6 @@ embeddings that it gives the people of the cast become the fixed centres of the 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
     from wavlm_export.builtin.voices import Cast
 
-PIECES, PIECE_FRAMES = 8, 250
-"""From so many pieces of five seconds a person's place is found."""
+PIECES, PIECE_FRAMES = 3, 150
+"""From so many pieces of three seconds a person's place is found."""
 MELS = 80
 
 
@@ -37,24 +36,33 @@ def centres(cast: Cast, teacher: str, cache: Path) -> NDArray[np.float32]:
     path = Path(teacher)
     if not path.is_file():
         raise OptionError(f"There is no voice teacher {path}: set data.voice_teacher to an ONNX file, or to nothing.")
-    people = json.dumps([[voice.name, len(voice.samples)] for voice in cast.voices] + [list(cast.speeds)])
-    key = hashlib.sha256(people.encode() + path.read_bytes()).hexdigest()[:16]
-    kept = cache / f"people-{key}.npy"
-    if not kept.exists():
-        embed = embedder(path)
-        found = np.stack([_person(cast, person, embed) for person in range(len(cast))])
-        aside = kept.with_suffix(".part.npy")
-        np.save(aside, found)
+    kept = cache / f"people-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.npz"
+    known = dict(np.load(kept)) if kept.exists() else {}
+    names = [_name(cast, person) for person in range(len(cast))]
+    embed = None
+    for person, name in enumerate(names):
+        if name not in known:
+            embed = embed or embedder(path)
+            known[name] = _person(cast, person, embed)
+    if embed is not None:
+        aside = kept.with_suffix(".part.npz")
+        np.savez(aside, **known)
         aside.replace(kept)
-    every = np.load(kept)
+    every = np.stack([known[name] for name in names])
     apart = every - every.mean(axis=0)
     placed: NDArray[np.float32] = (apart / np.linalg.norm(apart, axis=1, keepdims=True)).astype(np.float32)
     return placed
 
 
+def _name(cast: Cast, person: int) -> str:
+    """Under which a person is kept: of another length a voice is another one."""
+    voice = cast.voices[person // len(cast.speeds)]
+    return f"{voice.name} {len(voice.samples)} {cast.speeds[person % len(cast.speeds)]}"
+
+
 def _person(cast: Cast, person: int, embed: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float32]:
     """The mean of the embeddings ``[width]`` of some pieces, each of length 1."""
-    random = np.random.default_rng([7, person])
+    random = np.random.default_rng([7, *_name(cast, person).encode()])
     pieces = [embed(cast.speak(person, PIECE_FRAMES, random)[0]) for _ in range(PIECES)]
     mean: NDArray[np.float32] = np.mean([piece / np.linalg.norm(piece) for piece in pieces], axis=0)
     return mean

@@ -66,8 +66,8 @@ class Cast:
         if not voices:
             raise OptionError("No voice is left to simulate conversations with: look at data.unseen and data.least_seconds.")
         self.voices, self.speeds = list(voices), tuple(speeds)
-        # Long voices more often, but not in proportion, so that the short ones are heard.
-        weight = np.sqrt([voice.seconds for voice in voices])
+        # Long voices more often, but not in proportion, so that the short ones are heard: all under a minute equally.
+        weight = np.sqrt([max(voice.seconds, 60.0) for voice in voices])
         self._weight = weight / weight.sum()
 
     def __len__(self) -> int:

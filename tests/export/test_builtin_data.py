@@ -1,0 +1,96 @@
+"""Synthesised voices, worse conditions and trials of voices, with tones instead of speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("torch")
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin import config, kokoro, synthesis, trials, voices
+from wavlm_export.builtin.conditions import CONDITIONS, worsened
+from wavlm_export.builtin.prepare import prepare
+from wavlm_export.builtin.sentences import PARTS, sentence
+
+
+def speaker(name: str, hertz: float, said: list[str]) -> synthesis.Speaker:
+    def say(text: str, random: np.random.Generator) -> np.ndarray:
+        said.append(f"{name}: {text}")
+        return np.sin(np.arange(config.RATE) * hertz * random.uniform(0.9, 1.1)).astype(np.float32)
+
+    return synthesis.Speaker(name, "package", "MIT", "en", say)
+
+
+def test_every_synthesiser_gets_its_clips_once_and_its_licence_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    cast = [speaker("low", 0.05, said), speaker("high", 0.1, said)]
+    monkeypatch.setattr(synthesis, "speakers", lambda _: cast)
+    data = config.Data(synthetic=str(tmp_path / "made"), synthetic_seconds=2.5)
+    folder = synthesis.voices(data)
+    assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.flac")) == [
+        f"{name}/{number:04d}.flac" for name in ("high", "low") for number in range(3)
+    ]
+    assert len(set(said)) == len(said) == 6
+    assert (folder / synthesis.SOURCES).read_text().splitlines() == ["speaker\tpackage\tlicence", "low\tpackage\tMIT", "high\tpackage\tMIT"]
+    synthesis.voices(data)
+    assert len(said) == 6
+
+
+def test_synthesised_voices_are_packed_beside_human_ones(tmp_path: Path) -> None:
+    for name in ("single/human", "made/machine"):
+        (tmp_path / name).mkdir(parents=True)
+        soundfile.write(tmp_path / name / "0.flac", 0.1 * np.sin(np.arange(3 * config.RATE) * 0.1), config.RATE)
+    data = config.Data(
+        single=str(tmp_path / "single"), synthetic=str(tmp_path / "made"), packed=str(tmp_path / "packed"), least_seconds=1.0
+    )
+    assert [voice.name for voice in voices.load(prepare(data))] == ["human", "machine"]
+
+
+def test_a_silent_synthesiser_and_none_at_all_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = config.Data(synthetic=str(tmp_path))
+    mute = synthesis.Speaker("mute", "package", "MIT", "en", lambda *_: np.zeros(config.RATE, dtype=np.float32))
+    monkeypatch.setattr(synthesis, "speakers", lambda _: [mute])
+    with pytest.raises(OptionError, match="mute of package says nothing"):
+        synthesis.voices(data)
+    monkeypatch.setattr(synthesis, "speakers", lambda _: [])
+    with pytest.raises(OptionError, match="No speech synthesiser"):
+        synthesis.voices(data)
+    with pytest.raises(OptionError, match=r"data\.synthetic"):
+        synthesis.voices(config.Data())
+    with pytest.raises(OptionError, match="fetch Kokoro"):
+        kokoro.Kokoro(tmp_path)
+
+
+@pytest.mark.parametrize("language", [*PARTS, "xx"])
+def test_sentences_are_many_and_the_same_each_time(language: str) -> None:
+    drawn = {sentence(language, np.random.default_rng(number)) for number in range(50)}
+    assert len(drawn) > 45
+    assert sentence(language, np.random.default_rng(3)) == sentence(language, np.random.default_rng(3))
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_condition_is_the_same_each_time_and_another_for_another_recording(condition: str) -> None:
+    samples = (0.1 * np.sin(np.arange(config.RATE) * 0.1)).astype(np.float32)
+    first = worsened(samples, condition, "one")
+    assert first.shape == samples.shape
+    assert np.abs(first).max() <= 1
+    assert np.array_equal(first, worsened(samples, condition, "one"))
+    assert any(not np.array_equal(first, worsened(samples, condition, other)) for other in "abcdefgh")
+    assert not np.allclose(first, samples, atol=1e-3)
+
+
+def test_an_unknown_condition_is_named() -> None:
+    with pytest.raises(OptionError, match="no condition windy"):
+        worsened(np.zeros(100, dtype=np.float32), "windy", "one")
+
+
+def test_the_equal_error_rate_is_nothing_for_voices_apart_and_half_for_chance() -> None:
+    random = np.random.default_rng(0)
+    people = np.repeat(np.arange(6), 20)
+    apart = np.eye(6)[people] + 0.01 * random.standard_normal((120, 6))
+    assert trials.equal_error_rate(apart, people) == pytest.approx(0.0, abs=1e-6)
+    assert trials.equal_error_rate(random.standard_normal((120, 6)), people) == pytest.approx(0.5, abs=0.05)
