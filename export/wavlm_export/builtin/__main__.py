@@ -12,7 +12,7 @@ from wavlm_export.builtin import config
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors are one sentence on the error stream."""
     parser = argparse.ArgumentParser(prog="python -m wavlm_export.builtin", description=__doc__)
-    parser.add_argument("command", choices=("voices", "prepare", "train", "evaluate", "build"))
+    parser.add_argument("command", choices=("voices", "noises", "prepare", "train", "evaluate", "build"))
     parser.add_argument("--config", required=True, metavar="FILE.toml", help="the recipe: see export/recipes/builtin.toml")
     parser.add_argument("--checkpoint", help="evaluate and build: a Hugging Face folder instead of the run's own")
     parser.add_argument("--output", help="build: where the model file goes, instead of the package's own place")
@@ -26,10 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
-    from wavlm_export.builtin import building, evaluation, prepare, synthesis, training
+    from wavlm_export.builtin import building, evaluation, noise_recordings, prepare, synthesis, training
 
     if options.command == "voices":
         synthesis.voices(recipe.data, _say)
+    elif options.command == "noises":
+        noise_recordings.fetch(recipe.data, _say)
     elif options.command == "prepare":
         prepare.prepare(recipe.data, _say)
     elif options.command == "train":

@@ -139,17 +139,17 @@ def diarize(answer: Answering, samples: NDArray[np.float32], settings: Evaluatio
     """One recording ``[n]`` at 16 kHz through a model that takes samples as they are."""
     time_base = TimeBase()
     windows = WindowSettings.from_seconds(settings.window_seconds, settings.overlap_seconds, settings.window_seconds, time_base)
-    join: SpeakerJoin | VoiceJoin | None = None
+    alone = SpeakerJoin(LABELS, time_base)
+    by_voice = VoiceJoin(LABELS, time_base, Clustering(), SpeakerCount.of(), min(ACTIVE, settings.threshold))
+    voices_heard = False
     for window in cut([samples[:, None]], windows, time_base):
         heard = answer(window.samples[:, 0].copy())
-        first = time_base.frame_at(window.start)
-        if heard.embeddings is None:
-            join = join or SpeakerJoin(LABELS, time_base)
-            join.add(first, heard.probabilities)
+        voices_heard = heard.embeddings is not None
+        if voices_heard:
+            by_voice.add(time_base.frame_at(window.start), heard)
         else:
-            join = join or VoiceJoin(LABELS, time_base, Clustering(), SpeakerCount.of(), min(ACTIVE, settings.threshold))
-            join.add(first, heard)
-    probabilities = join.result().probabilities if join else np.zeros((0, LABELS), dtype=np.float32)
+            alone.add(time_base.frame_at(window.start), heard.probabilities)
+    probabilities = (by_voice.result() if voices_heard else alone.result()).probabilities
     turns = []
     decoding = Decoding(onset=settings.threshold, offset=settings.threshold, min_on=settings.min_on, min_off=settings.min_off)
     for label, runs in enumerate(decode(probabilities, decoding, time_base)):
