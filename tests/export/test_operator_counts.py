@@ -18,6 +18,7 @@ import random_checkpoints
 from wavlm_export.checkpoint import load
 from wavlm_export.kinds import KINDS
 from wavlm_export.quantize import LEAST_WEIGHTS
+from wavlm_export.speaker_model import with_speaker
 from wavlm_export.speech import load_speech
 
 LAYERS, POSITION_GROUPS, FURTHER_CONVOLUTIONS = 3, 4, 6
@@ -78,13 +79,25 @@ for (_, _kind, _precision), _counts in list(WRITTEN.items()):
         "LayerNormalization": _counts["LayerNormalization"] + 7,
         "MatMul": _counts["MatMul"] - (3 if _kind == "fast" else 0),
     }
+VOICES = {
+    # A projection and five layers over time; the pooled mean, the deviation, and what makes an embedding of them.
+    ("fast", "fp32"): {"MatMul": 6 + 3},
+    ("fast", "int8"): {"MatMulIntegerToFloat": 6, "DynamicQuantizeLinear": 6, "MatMul": 3},
+    ("portable", "fp32"): {"MatMul": 1 + 3, "Conv": 5},
+    ("portable", "int8"): {"MatMul": 1 + 3, "Conv": 5},
+}
+"""What a speaker model adds to the graph of its classifier."""
 
 
 @cache
-def graph(checkpoint_kind: str, kind: str, precision: str) -> onnx.ModelProto:
+def graph(checkpoint_kind: str, kind: str, precision: str, *, voices: bool = False) -> onnx.ModelProto:
     """The graph of a small checkpoint with random weights, nothing left in fp32 on purpose."""
     with TemporaryDirectory() as folder:
-        checkpoint = load(random_checkpoints.save(Path(folder) / "checkpoint", checkpoint_kind))
+        if voices:
+            classifier, speaker = random_checkpoints.save_pair(Path(folder), checkpoint_kind)
+            checkpoint = with_speaker(load(classifier), speaker)
+        else:
+            checkpoint = load(random_checkpoints.save(Path(folder) / "checkpoint", checkpoint_kind))
     fp32 = KINDS[kind].fp32(checkpoint)
     if precision == "fp32":
         return fp32
@@ -112,6 +125,12 @@ def test_every_kind_and_precision_is_counted() -> None:
 @pytest.mark.parametrize(("checkpoint_kind", "kind", "precision"), WRITTEN)
 def test_a_graph_has_the_operators_that_the_model_needs_and_no_more(checkpoint_kind: str, kind: str, precision: str) -> None:
     assert working(graph(checkpoint_kind, kind, precision).graph) == WRITTEN[checkpoint_kind, kind, precision]
+
+
+@pytest.mark.parametrize(("kind", "precision"), VOICES)
+def test_voices_add_the_operators_that_their_model_needs_and_no_second_backbone(kind: str, precision: str) -> None:
+    expected = Counter(WRITTEN["wavlm-small", kind, precision]) + Counter(VOICES[kind, precision])
+    assert working(graph("wavlm-small", kind, precision, voices=True).graph) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
