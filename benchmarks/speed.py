@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engines import LOW_MEMORY, REFERENCE, Engine, present
+from engines import ENGINES, LOW_MEMORY, OWN, REFERENCE, Engine, present
 from measuring import gap, load, machine
 from programs import Program
 from report import RESULTS, keep
@@ -118,7 +118,7 @@ def memory(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -
     """Peak memory of a fresh program for each engine and length of window."""
     found: dict[str, dict[str, int]] = {}
     chosen = [engine for engine in engines if not engine.floor]
-    if (work / LOW_MEMORY.file).exists():
+    if OWN in {engine.key for engine in chosen}:
         chosen.append(LOW_MEMORY)
     for engine in chosen:
         found[engine.key] = {}
@@ -169,13 +169,15 @@ def sample(program: Program, window: Path, times: int) -> dict[str, Any]:
 
 
 def with_more(before: Any, after: Any) -> Any:
-    """A part with the rounds of both; all else is of the later one."""
+    """A part with the rounds and the engines of both; what both have otherwise is of the later one."""
     if isinstance(after, dict) and isinstance(before, dict):
-        joined = {key: with_more(before[key], value) if key in before else value for key, value in after.items()}
+        joined = before | {key: with_more(before.get(key), value) for key, value in after.items()}
         return joined | {key: before[key] + after[key] for key in SAMPLED if isinstance(after.get(key), list)}
     return after
 
 
+ALONE = {"agreement", "memory"}
+"""Parts in which each engine's figures stand for themselves."""
 PARTS = {"agreement": agreement, "time": time, "scaling": scaling, "memory": memory}
 
 
@@ -185,6 +187,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("work", type=Path, metavar="WORK", help="what contenders/make_models.py wrote")
     parser.add_argument("--openvino", metavar="PYTHON", help="the python of an environment with openvino")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART", help=f"of {', '.join(PARTS)}")
+    keys = [engine.key for engine in ENGINES]
+    parser.add_argument("--engines", nargs="+", choices=keys, metavar="KEY", help=f"only these, of {', '.join(keys)}")
     parser.add_argument("--threads", type=int, default=usable_cores(), metavar="N", help="of each engine (default: all cores)")
     parser.add_argument("--more", action="store_true", help="add rounds to those that are kept; the files must be the same")
     parser.add_argument("--rounds", type=int, default=11, metavar="N", help="of the part time (default: 11)")
@@ -194,6 +198,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help="default: benchmarks/results")
     options = parser.parse_args(arguments)
     engines, missing = present(options.work, options.openvino)
+    if options.engines:
+        engines = [engine for engine in engines if engine.key in options.engines]
     for sentence in missing:
         print(f"speed.py: {sentence}", file=sys.stderr)
     kept = options.output / "speed.json"
@@ -209,7 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
             "missing": missing,
             **PARTS[name](engines, options.work, options),
         }
-        if options.more and kept_part:
+        if kept_part and (options.more or (options.engines and name in ALONE)):
             content[name] = with_more(kept_part, content[name])
         keep("speed", content, markdown(content), options.output)
     draw(content, options.output)
