@@ -121,6 +121,9 @@ def _overview(content: dict[str, Any]) -> list[str]:
         for one in content["contenders"]:
             cells = []
             for _, part in sets:
+                if one not in part["contenders"]:
+                    cells.append("not run")
+                    continue
                 plain = part["contenders"][one]["collars"]["0"]
                 alike = [other for name, other in part["contenders"].items() if (TOLD in name) == (TOLD in one)]
                 best = plain["der"] == min(other["collars"]["0"]["der"] for other in alike)
@@ -202,12 +205,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def report(options: argparse.Namespace, contenders: Sequence[Contender], sets: dict[str, list[Recording]]) -> dict[str, Any]:
-    """Everything that is known, from what is kept. Raises :class:`SystemExit` if a recording was not answered yet."""
+    """Everything that is known, from what is kept; on a set that it has not answered yet, a contender is left out.
+
+    Raises :class:`SystemExit` for a set that nobody has answered.
+    """
     kept = {one.name: answers.Answers(options.answers, one) for one in contenders}
-    for name, one in kept.items():
-        missing = one.missing([item for part in sets.values() for item in part])
-        if missing:
-            raise SystemExit(f"{name} has not answered {missing[0].key} yet: run the step 'answers' first.")
+    answered = {name: {one: each for one, each in kept.items() if not each.missing(part)} for name, part in sets.items()}
+    for name, part in answered.items():
+        if not part:
+            raise SystemExit(f"Nobody has answered all of {name} yet: run the step 'answers' first.")
     times = options.answers / f"{options.name}.times.json"
     measured: dict[str, Any] = json.loads(times.read_text(encoding="utf-8")) if times.exists() else {}
     return {
@@ -225,7 +231,7 @@ def report(options: argparse.Namespace, contenders: Sequence[Contender], sets: d
             name: {
                 "recordings": len(part),
                 "seconds": sum(item.seconds for item in part),
-                "contenders": {one: rates(part, answered) for one, answered in kept.items()},
+                "contenders": {one: rates(part, each) for one, each in answered[name].items()},
             }
             for name, part in sets.items()
         },

@@ -26,6 +26,8 @@ def draw(content: dict[str, Any], path: Path) -> None:
     for number, (name, part) in enumerate(sets.items(), start=1):
         axes = figure.add_subplot(rows, columns, number)
         for index, one in enumerate(names):
+            if one not in part["contenders"]:
+                continue
             der = 100 * part["contenders"][one]["collars"]["0"]["der"]
             look = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
             axes.scatter(speed[one], der, s=70, label=one if number == 1 else None, zorder=3, **look)

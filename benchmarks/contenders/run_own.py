@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 
 from worker import serve
@@ -15,15 +14,9 @@ def main(threads: int, model: str | None = None) -> None:
     diarizer = Diarizer(model, threads=threads)
 
     def diarize(wav: str, speakers: int | None) -> list[tuple[float, float, str]]:
-        return [(turn.start, turn.end, turn.speaker) for turn in diarizer(wav, **speakers_of(speakers)).turns]
+        return [(turn.start, turn.end, turn.speaker) for turn in diarizer(wav, num_speakers=speakers).turns]
 
     serve(diarize, ("wavlm-diarizer", "onnxruntime", "numpy", "soundfile"))
-
-
-def speakers_of(count: int | None) -> dict[str, int]:
-    """The number of speakers as an argument, if it is told and can be."""
-    known = "num_speakers" in inspect.signature(Diarizer.__call__).parameters
-    return {"num_speakers": count} if count is not None and known else {}
 
 
 if __name__ == "__main__":

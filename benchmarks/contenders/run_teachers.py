@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from run_own import speakers_of
 from teacher_session import TeacherSession, settings
 from worker import serve
 
@@ -23,7 +22,7 @@ def main(threads: int, models: Path, *, voices: bool) -> None:
     diarizer = Diarizer(session=session, settings=settings(voices=voices))  # type: ignore[arg-type]
 
     def diarize(wav: str, speakers: int | None) -> list[tuple[float, float, str]]:
-        return [(turn.start, turn.end, turn.speaker) for turn in diarizer(wav, **speakers_of(speakers)).turns]
+        return [(turn.start, turn.end, turn.speaker) for turn in diarizer(wav, num_speakers=speakers).turns]
 
     serve(diarize, ("onnxruntime", "kaldi-native-fbank", "numpy"))
 

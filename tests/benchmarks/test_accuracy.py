@@ -114,6 +114,17 @@ def test_a_report_without_answers_says_what_to_do(data: Path) -> None:
         run(data, "--steps", "report")
 
 
+@pytest.mark.usefixtures("stand_ins")
+def test_who_was_not_asked_about_a_set_is_shown_as_not_run(data: Path) -> None:
+    run(data, "--steps", "answers", "report")
+    (data / "answers" / "other.json").unlink()
+    assert accuracy.main([str(data / "calm"), "--answers", str(data / "answers"), "--steps", "answers"]) == 0
+    found = run(data, "--steps", "report")
+    assert "other" in found["sets"]["calm"]["contenders"]
+    assert "other" not in found["sets"]["loud"]["contenders"]
+    assert "| not run |" in (data / "out" / "accuracy.md").read_text()
+
+
 def test_the_spread_of_recordings_is_their_quartiles() -> None:
     found = accuracy.spread([0.1, 0.2, 0.3, 0.4, 0.5])
     assert found == pytest.approx({"least": 0.1, "lower_quartile": 0.2, "median": 0.3, "upper_quartile": 0.4, "most": 0.5})

@@ -74,9 +74,14 @@ def session(tmp_path: Path) -> teacher_session.TeacherSession:
     return teacher_session.TeacherSession(tmp_path, 1)
 
 
-def test_the_teachers_diarize_through_our_runtime(session: teacher_session.TeacherSession) -> None:
+@pytest.mark.parametrize("voices", [False, True])
+def test_the_teachers_diarize_through_our_runtime(
+    session: teacher_session.TeacherSession, monkeypatch: pytest.MonkeyPatch, *, voices: bool
+) -> None:
     samples = np.random.default_rng(0).standard_normal(160_000).astype(np.float32) * 0.1
-    found = Diarizer(session=session, settings=teacher_session.settings())((samples, 16_000))
+    frames = np.array([150, 150, 0])
+    monkeypatch.setattr(session, "embeddings", lambda *_: (np.eye(3, 192, dtype=np.float32), frames))
+    found = Diarizer(session=session, settings=teacher_session.settings(voices=voices))((samples, 16_000))
     assert [(round(turn.start, 1), round(turn.end, 1)) for turn in found.turns] == [(1.0, 6.0), (4.0, 9.0)]
 
 
