@@ -192,7 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
         answers.ask(contenders, every, options.answers)
     if "times" in options.steps:
         timed = [item for part in sets.values() for item in part[: options.timed]]
-        measured = measure(contenders, timed, options.rounds, options.threads)
+        kept = {one.name: answers.Answers(options.answers, one) for one in contenders}
+        measured = measure(contenders, timed, options.rounds, options.threads, kept)
         write(options.answers / f"{options.name}.times.json", json.dumps(measured, indent=1) + "\n")
     if "report" in options.steps:
         content = report(options, contenders, sets)

@@ -12,14 +12,19 @@ from measuring import gap, load, machine
 from programs import Program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from answers import Recording
+    from answers import Answers, Recording
     from diarizers import Contender
 
 
-def measure(contenders: Sequence[Contender], every: Sequence[Recording], rounds: int, threads: int) -> dict[str, Any]:
-    """Run all contenders on all recordings in turns: seconds, versions, peak memory, and what the machine was like."""
+def measure(
+    contenders: Sequence[Contender], every: Sequence[Recording], rounds: int, threads: int, kept: Mapping[str, Answers]
+) -> dict[str, Any]:
+    """Run all contenders on all recordings in turns: seconds, versions, peak memory, and what the machine was like.
+
+    What a contender had not answered yet is kept.
+    """
     timed = [one for one in contenders if not one.timed_as]
     before = load()
     seconds: dict[str, list[list[float]]] = {one.name: [] for one in timed}
@@ -37,6 +42,8 @@ def measure(contenders: Sequence[Contender], every: Sequence[Recording], rounds:
                     gap()
                     answer = programs[one.program].ask(wav=wav, speakers=len(recording.reference.speakers) if one.told else None)
                     seconds[one.name][-1].append(answer["seconds"])
+                    if kept[one.name].missing([recording]):
+                        kept[one.name].keep(recording, answer, programs[one.program].facts)
             print(f"round {turn + 1} of {rounds} done", file=sys.stderr)
     return {
         "machine": machine(),

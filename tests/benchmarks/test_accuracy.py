@@ -87,12 +87,13 @@ def test_what_changed_is_asked_again_and_whoever_is_named(data: Path, stand_ins:
     assert len(stand_ins.read_text().splitlines()) == before + 3 + 4
 
 
-@pytest.mark.usefixtures("stand_ins")
-def test_times_are_taken_in_turns_and_shown_with_a_picture(data: Path) -> None:
-    found = run(data, "--rounds", "2", "--timed", "1")
+def test_times_are_taken_in_turns_and_shown_with_a_picture(data: Path, stand_ins: Path) -> None:
+    found = run(data, "--rounds", "2", "--timed", "1", "--steps", "times", "answers", "report")
     assert list(found["times"]["seconds"]) == ["own", "other"]
     assert [len(one) for one in found["times"]["seconds"]["own"]] == [2, 2]
     assert found["times"]["recordings"] == {"calm/0": 2.0, "loud/0": 2.0}
+    # Two that are timed are asked to warm up, then about two recordings twice.
+    assert len(stand_ins.read_text().splitlines()) == 2 * (1 + 2 * 2) + 3 * 4
     page = (data / "out" / "accuracy.md").read_text()
     assert "| own | " in page
     assert "x our time" in page
