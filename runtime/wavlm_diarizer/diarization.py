@@ -59,6 +59,8 @@ class Diarization:
     """What the user should know about this result, a sentence each."""
     uncertain_joins: tuple[float, ...]
     """Seconds at which two windows met and their speakers could not be matched with confidence."""
+    skipped_windows: int
+    """Windows that the model was not asked about, because nobody can speak in them: their sound is steady, or there is none."""
     model: Mapping[str, Any] | None
     """What the model said of itself: source, sha256, precision; None where it is not known."""
 
@@ -76,6 +78,7 @@ class Diarization:
         complete: bool = True,
         warnings: Iterable[str] = (),
         uncertain_joins: Iterable[float] = (),
+        skipped_windows: int = 0,
         model: Mapping[str, Any] | None = None,
     ) -> None:
         ordered = tuple(sorted(turns))
@@ -100,6 +103,7 @@ class Diarization:
             "complete": bool(complete),
             "warnings": tuple(clean_name(warning) for warning in warnings),
             "uncertain_joins": tuple(float(seconds) for seconds in uncertain_joins),
+            "skipped_windows": int(skipped_windows),
             "model": None if model is None else MappingProxyType(dict(model)),
         }
         for field, value in values.items():

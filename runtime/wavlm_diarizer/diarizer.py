@@ -21,6 +21,7 @@ from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import AudioContentError, ModelFormatError, ModelSettingsError, OptionError
 from wavlm_diarizer.precision_choice import faster
 from wavlm_diarizer.settings import ModelSettings
+from wavlm_diarizer.silence import is_silence
 from wavlm_diarizer.speakers import ACTIVE, JoinedActivity, SpeakerJoin
 from wavlm_diarizer.voice_join import VoiceJoin, WindowAnswer
 from wavlm_diarizer.windows import Window, cut, normalise
@@ -58,6 +59,8 @@ class Activity:
     complete: bool
     """False if the recording turned out to be truncated."""
     warnings: tuple[str, ...]
+    skipped_windows: int = 0
+    """Windows, of all channels together, that the model was not asked about because nobody can speak in them."""
 
 
 class Diarizer:
@@ -71,6 +74,7 @@ class Diarizer:
     kept in the user's cache. ``provider`` names another of onnxruntime's execution providers than the CPU's; its answer is compared with
     the CPU's once (:mod:`wavlm_diarizer.providers`). ``threads``, ``spin`` and ``low_memory`` are those of
     :func:`wavlm_diarizer.sessions.session_options`. ``decoding``, ``clustering`` and the window lengths replace the file's own.
+    Windows that hold nothing but steady noise are not given to the model (:mod:`wavlm_diarizer.silence`) unless ``skip_silence`` is false.
 
     Raises :class:`ModelError` subclasses for a file that is missing or cannot be run, :class:`OptionError` for arguments without sense.
     """
@@ -92,6 +96,7 @@ class Diarizer:
         window_seconds: float | None = None,
         overlap_seconds: float | None = None,
         single_pass_seconds: float | None = None,
+        skip_silence: bool = True,
     ) -> None:
         from wavlm_diarizer.sessions import open_session, run_options
 
@@ -129,6 +134,7 @@ class Diarizer:
             own = replace(own, clustering=clustering)
         self._settings = _with_windows(own, window_seconds, overlap_seconds, single_pass_seconds)
         self._windows = self._settings.windows
+        self._skip_silence = skip_silence
         self._outputs = [model_file.OUTPUT]
         if own.embedding_size:
             self._outputs += [model_file.EMBEDDINGS, model_file.EMBEDDING_FRAMES]
@@ -215,10 +221,12 @@ class Diarizer:
             joins = [self._join(wanted) for _ in range(stream.channels if per_channel else 1)]
             length = _Length()
             identical = len(joins) > 1
+            skipped = [0] * len(joins)
             for window in cut(length.count(stream), self._windows, time_base):
                 identical = identical and not np.any(window.samples != window.samples[:, :1])
                 first_frame = time_base.frame_at(window.start)
-                for join, answer in zip(joins, self._each_channel(window), strict=True):
+                for index, (join, answer) in enumerate(zip(joins, self._each_channel(window), strict=True)):
+                    skipped[index] += not np.any(answer.probabilities)
                     if isinstance(join, VoiceJoin):
                         join.add(first_frame, answer)
                     else:
@@ -231,7 +239,7 @@ class Diarizer:
                 warnings.append(f"All {len(joins)} channels of {stream.name} are identical; they were diarized as one.")
                 joins = joins[:1]
             channels = tuple(join.result() for join in joins)
-            return Activity(channels, length.samples, stream.name, stream.complete, tuple(warnings))
+            return Activity(channels, length.samples, stream.name, stream.complete, tuple(warnings), sum(skipped[: len(joins)]))
 
     def logits(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The model's logits ``[frames, labels]`` for one window ``[n]`` at the model's rate, normalised as the model wants it.
@@ -288,8 +296,8 @@ class Diarizer:
         return answers
 
     def _answer(self, samples: NDArray[np.float32]) -> WindowAnswer:
-        """The answer for one window; where all samples are equal nobody speaks, and the model is not asked."""
-        if np.all(samples == samples[0]):
+        """The answer for one window; where nobody can speak the probabilities are 0, and the model is not asked."""
+        if is_silence(samples, self.time_base) if self._skip_silence else np.all(samples == samples[0]):
             return WindowAnswer.silence(self.time_base.frames(len(samples)), len(self._settings.labels), self._settings.embedding_size)
         return self.answer(samples)
 
@@ -329,6 +337,7 @@ class Diarizer:
             complete=activity.complete,
             warnings=activity.warnings,
             uncertain_joins=tuple(sorted(joins)),
+            skipped_windows=activity.skipped_windows,
             model={
                 "source": self._settings.source,
                 "weights_sha256": self._settings.weights_sha256,

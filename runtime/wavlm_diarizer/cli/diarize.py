@@ -64,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--threads", type=int, metavar="N", help="default: as many as this process may use")
     model.add_argument("--low-memory", action="store_true", help="less memory, somewhat slower")
     model.add_argument("--spin", action="store_true", help="idle threads wait busily: a little faster, at the cost of everything else")
+    model.add_argument(
+        "--every-window", action="store_true", help="ask the model about windows of nothing but steady noise too, where nobody can speak"
+    )
     add_speaker_options(parser)
     voices = parser.add_argument_group("voices (with a model that knows voices)")
     voices.add_argument("--voices", metavar="VOICES", help="known people, as 'wavlm-diarizer enroll' writes them: they get their names")
@@ -154,6 +157,7 @@ def _diarizer(arguments: argparse.Namespace) -> Diarizer:
         window_seconds=arguments.window,
         overlap_seconds=arguments.overlap,
         single_pass_seconds=arguments.single_pass,
+        skip_silence=not arguments.every_window,
     )
     given = decoding_given(arguments)
     if "onset" in given and "offset" not in given:

@@ -35,6 +35,7 @@ def dumps(diarization: Diarization, *, embeddings: bool = False) -> str:
         "model": None if diarization.model is None else dict(diarization.model),
         "time_base": {"sample_rate": time_base.sample_rate, "hop": time_base.hop, "receptive_field": time_base.receptive_field},
         "uncertain_joins": diarization.uncertain_joins,
+        "skipped_windows": diarization.skipped_windows,
         "speakers": _speakers(diarization, embeddings=embeddings),
         "turns": _turns(diarization),
     }
@@ -63,6 +64,7 @@ def loads(text: str, *, name: str | None = None) -> Diarization:
         complete=_typed(document, "complete", "", bool) if "complete" in document else True,
         warnings=[str(warning) for warning in _list(document, "warnings", optional=True)],
         uncertain_joins=[_finite(seconds, "uncertain_joins") for seconds in _list(document, "uncertain_joins", optional=True)],
+        skipped_windows=_integer(document, "skipped_windows", "") if "skipped_windows" in document else 0,
         **_voices(document),
         model=None if document.get("model") is None else _typed(document, "model", "", dict),
     )
