@@ -110,7 +110,9 @@ def test_info_and_verify_tell_of_the_voices(
     exported: Path, pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["info", str(exported), "--precision", "fp32"]) == 0
-    assert "48 numbers for each speaker, by sv" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "48 numbers for each speaker, by sv" in shown
+    assert "0.99999\n" in shown
     assert main(["verify", str(exported), "--against", str(pair[0]), "--speaker-model", str(pair[1]), "--precision", "int8", "--json"]) == 0
     assert 1 > json.loads(capsys.readouterr().out)["embeddings"]["lowest_cosine"] >= 0.99
     other = changed(pair[1], tmp_path / "sv", "projector.bias", lambda tensor: tensor + 0.01)

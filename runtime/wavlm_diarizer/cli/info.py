@@ -85,4 +85,10 @@ def _report(report: Any, depth: int = 0, name: str = "verification") -> list[tup
         return [(f"{indent}{name}", f"{len(report)} entries, see --json")]
     if isinstance(report, list):
         return [(f"{indent}{name}", ", ".join(map(str, report)))]
-    return [(f"{indent}{name}", f"{report:.3g}" if isinstance(report, float) else str(report))]
+    return [(f"{indent}{name}", _number(report) if isinstance(report, float) else str(report))]
+
+
+def _number(value: float) -> str:
+    """A short number, but with more digits where a few would make it 1: shares and cosines that are not."""
+    short = f"{value:.3g}"
+    return f"{value:.7g}" if short == "1" else short
