@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 CORE_SECONDS = 1.0
 """Groups are formed of local speakers with at least so much speech of their own."""
-CORE_LIKENESS = 0.4
-"""Groups less alike than this stay apart at first."""
+CORE_LIKENESS = 0.65
+"""Groups stay apart at first if their voices are less alike than this times what is usual between two samples of one person."""
 MOST_GROUPS = 40
 """The search for the number of people begins with at most so many groups, or with the number that was told."""
 MOST_SECONDS = 4.0
@@ -175,8 +175,8 @@ class _Recording:
 
     def partition(self, wanted: SpeakerCount) -> NDArray[np.int64]:
         """The partition with the number of people that is wanted and, within that, that the voices suggest."""
-        voices = Voices(self.local.embeddings, self.certainty, self.solo, self.settings.different)
-        who = groups(voices, CORE_SECONDS * self.rate, CORE_LIKENESS, wanted.least, MOST_GROUPS)
+        voices = Voices(self.local.embeddings, self.certainty, self.solo)
+        who = groups(voices, CORE_SECONDS * self.rate, self.core_cosine(), wanted.least, MOST_GROUPS)
         count = int(who.max()) + 1
         who = self.refined(who, count, FIRST_ROUNDS)
         automatic = False
@@ -190,6 +190,13 @@ class _Recording:
             count -= 1
             who = self.refined(who, count, ROUNDS)
         return who
+
+    def core_cosine(self) -> float:
+        """The mean cosine up to which groups stay apart at first: short samples of a voice are less alike than long ones."""
+        core = self.solo >= CORE_SECONDS * self.rate
+        usual = float(np.median(self.certainty[core if core.any() else self.solo > 0])) ** 2
+        different = self.settings.different
+        return different + (1 - different) * CORE_LIKENESS * usual
 
     def most_alike(self, who: NDArray[np.int64], count: int) -> tuple[int, int, float]:
         """The two people who are most likely one, the lower number first, and their corrected likeness."""
@@ -209,8 +216,10 @@ class _Recording:
 
     def sums(self, who: NDArray[np.int64], count: int) -> NDArray[np.float32]:
         """The weighted sum ``[people, dim]`` of each person's embeddings."""
-        member = (who.ravel() == np.arange(count)[:, None]) * self.weight.ravel()
-        summed: NDArray[np.float32] = member @ self.local.embeddings.reshape(who.size, -1)
+        summed = np.empty((count, self.local.embeddings.shape[2]), dtype=np.float32)
+        for person in range(count):
+            own = who == person
+            summed[person] = self.weight[own] @ self.local.embeddings[own]
         return summed
 
     def shared(self, who: NDArray[np.int64], count: int) -> NDArray[np.float64]:

@@ -171,7 +171,7 @@ def test_groups_are_the_largest_if_there_are_too_many() -> None:
     rng = np.random.default_rng(0)
     embeddings = np.linalg.qr(rng.standard_normal((30, 30)))[0].astype(np.float32)[:, None]
     solo = np.arange(100, 130, dtype=np.float32)[:, None]
-    found = groups(Voices(embeddings, np.ones((30, 1), dtype=np.float32), solo, 0.0), 50.0, 0.5, 1, 10)
+    found = groups(Voices(embeddings, np.ones((30, 1), dtype=np.float32), solo), 50.0, 0.5, 1, 10)
     assert (found[:20] == NOBODY).all()
     assert found[20:, 0].tolist() == list(range(10))
 

@@ -169,7 +169,7 @@ def voice(**changes: object) -> dict[str, object]:
         (voice(embedding=[1.0, "x"]), "not made of numbers"),
         (voice(embedding=[0.0, 0.0]), "not all zero"),
         (voice(embedding=[]), "not all zero"),
-        (voice(embedding=[1e39, 1.0]), "finite"),
+        (voice(embedding=[float("inf"), 1.0]), "finite"),
         (voice(seconds=-1), "some seconds"),
         (voice(name="a\nb"), "one line"),
         (voice(name=7), "one line"),
