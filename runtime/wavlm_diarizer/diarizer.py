@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wavlm_diarizer.audio import AudioSource, AudioStream
-    from wavlm_diarizer.clustering import Clustering
+    from wavlm_diarizer.clustering import Clustering, LocalSpeakers
     from wavlm_diarizer.decoding import Decoding
     from wavlm_diarizer.timebase import TimeBase
     from wavlm_diarizer.voices import Voices
@@ -61,6 +61,20 @@ class Activity:
     warnings: tuple[str, ...]
     skipped_windows: int = 0
     """Windows, of all channels together, that the model was not asked about because nobody can speak in them."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a model said about every window of a recording."""
+
+    windows: tuple[tuple[int, WindowAnswer], ...]
+    """First frame and answer of each, in order of time."""
+    samples: int
+    """Length of the recording in samples of the model's rate."""
+    name: str
+    complete: bool
+    """False if the recording turned out to be truncated."""
+    warnings: tuple[str, ...]
 
 
 class Diarizer:
@@ -152,8 +166,15 @@ class Diarizer:
 
     def with_decoding(self, decoding: Decoding) -> Diarizer:
         """A diarizer with the same opened model and another decoding."""
+        return self._with(decoding=decoding)
+
+    def with_clustering(self, clustering: Clustering) -> Diarizer:
+        """A diarizer with the same opened model that makes people of voices in another way."""
+        return self._with(clustering=clustering)
+
+    def _with(self, **changes: Any) -> Diarizer:
         other = copy(self)
-        other._settings = replace(self._settings, decoding=decoding)  # noqa: SLF001 - a copy of this very object
+        other._settings = replace(self._settings, **changes)  # noqa: SLF001 - a copy of this very object
         return other
 
     def __call__(
@@ -227,10 +248,7 @@ class Diarizer:
                 first_frame = time_base.frame_at(window.start)
                 for index, (join, answer) in enumerate(zip(joins, self._each_channel(window), strict=True)):
                     skipped[index] += not np.any(answer.probabilities)
-                    if isinstance(join, VoiceJoin):
-                        join.add(first_frame, answer)
-                    else:
-                        join.add(first_frame, answer.probabilities)
+                    _add(join, first_frame, answer)
                 if progress is not None:
                     total = time_base.seconds(length.samples) if window.last else stream.seconds_hint
                     progress(time_base.seconds(window.start + len(window.samples)), total)
@@ -240,6 +258,36 @@ class Diarizer:
                 joins = joins[:1]
             channels = tuple(join.result() for join in joins)
             return Activity(channels, length.samples, stream.name, stream.complete, tuple(warnings), sum(skipped[: len(joins)]))
+
+    def heard(self, source: AudioSource, *, name: str | None = None) -> Heard:
+        """What the model answers for every window of a recording, to be joined and decoded in several ways by :meth:`understood`."""
+        with open_audio(source, name=name, rate=self.time_base.sample_rate) as stream:
+            length = _Length()
+            windows = [
+                (self.time_base.frame_at(window.start), self._answer(np.ascontiguousarray(window.samples[:, 0])))
+                for window in cut(length.count(stream), self._windows, self.time_base)
+            ]
+            return Heard(tuple(windows), length.samples, stream.name, stream.complete, tuple(stream.warnings))
+
+    def understood(self, heard: Heard) -> Activity:
+        """The activity that a call with the same recording would give, from the answers of the same model."""
+        join = self._join(SpeakerCount())
+        for first_frame, answer in heard.windows:
+            _add(join, first_frame, answer)
+        return Activity((join.result(),), heard.samples, heard.name, heard.complete, heard.warnings)
+
+    def local_speakers(self, heard: Heard) -> LocalSpeakers | None:
+        """The local speakers of a recording's windows; None for an empty one and from a model without voices."""
+        join = self._join(SpeakerCount())
+        if not isinstance(join, VoiceJoin):
+            return None
+        for first_frame, answer in heard.windows:
+            join.add(first_frame, answer)
+        return join.local_speakers()
+
+    def decoded(self, activity: Activity) -> Diarization:
+        """The turns of an :meth:`activity`, by this diarizer's decoding."""
+        return self._decoded(activity)
 
     def logits(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The model's logits ``[frames, labels]`` for one window ``[n]`` at the model's rate, normalised as the model wants it.
@@ -365,6 +413,14 @@ class _Length:
         for block in stream.blocks():
             self.samples += len(block)
             yield block
+
+
+def _add(join: SpeakerJoin | VoiceJoin, first_frame: int, answer: WindowAnswer) -> None:
+    """Add a window's answer to a join, which takes the voices too if it goes by them."""
+    if isinstance(join, VoiceJoin):
+        join.add(first_frame, answer)
+    else:
+        join.add(first_frame, answer.probabilities)
 
 
 def sigmoid(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -71,6 +71,10 @@ class VoicesError(DiarizerError, ValueError):
     """Known voices that cannot be read or used: another model's, a broken file, a clip that is not one person's speech."""
 
 
+class TuningError(DiarizerError):
+    """Settings that were found on labelled recordings do not help others, so no file was written."""
+
+
 class CheckpointError(DiarizerError, ValueError):
     """A PyTorch checkpoint that cannot be exported: not found, another task, labels that are not speakers."""
 

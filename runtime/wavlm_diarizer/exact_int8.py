@@ -8,29 +8,27 @@ such CPUs, and only there, the weights are moved into the bodies before the mode
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
+
+from wavlm_diarizer.onnx_messages import message_class
 
 INT8 = 3
 """Signed bytes, as ONNX numbers element types."""
-MESSAGES: dict[str, dict[str, tuple[int, str, bool]]] = {
+MESSAGES = {
     "Model": {"graph": (7, "Graph", False)},
     "Graph": {"node": (1, "Node", True), "initializer": (5, "Tensor", True)},
     "Node": {"input": (1, "string", True), "attribute": (5, "Attribute", True)},
     "Attribute": {"g": (6, "Graph", False)},
     "Tensor": {"data_type": (2, "int32", False), "name": (8, "string", False)},
 }
-"""The fields of ONNX's messages that matter here: number, type, whether repeated. All others pass through unread.
-
-https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
-"""
+"""The fields of ONNX's messages that matter here, see :mod:`wavlm_diarizer.onnx_messages`."""
 
 
 def with_weights_in_bodies(model: bytes) -> bytes | None:
     """The model with every signed-byte weight of the main graph moved into the loop bodies that use it; ``None`` if there is none."""
     from google.protobuf.message import DecodeError
 
-    message = _model_class()()
+    message = message_class("exact_int8", MESSAGES, "Model")()
     try:
         message.ParseFromString(model)
     except DecodeError:
@@ -56,23 +54,3 @@ def _bodies(graph: Any) -> list[Any]:
     """All graphs inside a graph's nodes, however deep."""
     inner = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
     return [*inner, *(body for one in inner for body in _bodies(one))]
-
-
-@cache
-def _model_class() -> Any:
-    """A protobuf class for the fields of :data:`MESSAGES`; onnx itself is not installed beside the runtime, protobuf is."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    types = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="wavlm_diarizer_onnx.proto", package="wavlm_diarizer_onnx", syntax="proto2")
-    for message, fields in MESSAGES.items():
-        described = file.message_type.add(name=message)
-        for name, (number, kind, repeated) in fields.items():
-            field = described.field.add(name=name, number=number, label=types.LABEL_REPEATED if repeated else types.LABEL_OPTIONAL)
-            plain = {"string": types.TYPE_STRING, "int32": types.TYPE_INT32}
-            field.type = plain.get(kind, types.TYPE_MESSAGE)
-            if kind not in plain:
-                field.type_name = f".{file.package}.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.Model"))

@@ -72,12 +72,18 @@ class VoiceJoin:
         self._firsts.append(first_frame)
         self._windows.append(columns)
 
+    def local_speakers(self) -> LocalSpeakers | None:
+        """What is known of the local speakers of all windows so far; None before the first one."""
+        if not self._windows:
+            return None
+        active, solo, embeddings, common = zip(*self._voices, strict=True)
+        return LocalSpeakers(np.stack(active), np.stack(solo), np.stack(embeddings), np.stack(common), self._frames())
+
     def result(self) -> JoinedActivity:
         """The averaged probabilities of all people, and their voices."""
-        if not self._windows:
+        local = self.local_speakers()
+        if local is None:
             return JoinedActivity(_read_only(np.zeros((0, 0), dtype=np.float32)), ())
-        active, solo, embeddings, common = zip(*self._voices, strict=True)
-        local = LocalSpeakers(np.stack(active), np.stack(solo), np.stack(embeddings), np.stack(common), self._frames())
         if not np.any((local.active > 0) & (local.solo > 0)):
             return self._without_voices()
         rate = self._time_base.sample_rate / self._time_base.hop

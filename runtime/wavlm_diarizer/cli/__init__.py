@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "turn a PyTorch checkpoint into a verified ONNX file",
     "info": "show what a model file says about itself",
     "score": "score results against references: DER, JER, speaker counts",
+    "tune": "fit a model's settings to labelled recordings",
     "bench": "compare the ways to run a model on this machine",
     "verify": "compare a model file with its PyTorch checkpoint again",
 }
