@@ -124,11 +124,18 @@ def memory(
     return rows
 
 
+def with_others(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of memory together with those of other lengths and options that are kept."""
+    rows = {(one["seconds"], *one["options"]): one for one in (*before, *after)}
+    return sorted(rows.values(), key=lambda one: (one["seconds"], one["options"]))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure and keep the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with real/ and mix/")
     parser.add_argument("--full-size", type=Path, metavar="MODEL", help="an int8 file of the full size, for the part of that name")
+    parser.add_argument("--overlap", metavar="SECONDS", help="of windows in the full size, to spend less time on the longest recordings")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--minutes", nargs="+", type=float, default=[1, 10, 60, 240], metavar="N", help="lengths (default: 1 10 60 240)")
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="for the starts (default: 15)")
@@ -160,8 +167,10 @@ def main(arguments: list[str] | None = None) -> int:
             elif part == "memory":
                 found = {"recordings": memory(python, scratch, sources, lengths, ([], ["--low-memory"]), environment)}
             else:
-                ways = [["-m", str(options.full_size.resolve())]]
+                ways = [["-m", str(options.full_size.resolve()), *([] if options.overlap is None else ["--overlap", options.overlap])]]
                 found = {"recordings": memory(python, scratch, sources, lengths, ways, environment)}
+            if "recordings" in found:
+                found["recordings"] = with_others(content.get(part, {}).get("recordings", []), found["recordings"])
             content[part] = {
                 "command": f"python benchmarks/footprint.py DATA{' --full-size MODEL' if part == 'full-size' else ''} --only {part}",
                 "machine": machine(),

@@ -46,8 +46,8 @@ def curves(content: dict[str, Any]) -> dict[str, dict[int, dict[str, Any]]]:
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for part, name in (("memory", "built-in model"), ("full-size", "full size, int8, random weights")):
         for one in content.get(part, {}).get("recordings", []):
-            low = ", `--low-memory`" if "--low-memory" in one["options"] else ""
-            found.setdefault(name + low, {})[one["seconds"]] = one
+            more = " ".join(option for option in one["options"] if option not in {"-m", "MODEL"})
+            found.setdefault(name + (f", `{more}`" if more else ""), {})[one["seconds"]] = one
     return found
 
 
@@ -68,7 +68,7 @@ def draw(content: dict[str, Any], folder: Path) -> list[Path]:
 
     figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
     lengths = sorted({seconds for line in lines.values() for seconds in line})
-    for (name, line), colour in zip(lines.items(), ("#c2410c", "#f59e0b", "#334155"), strict=False):
+    for (name, line), colour in zip(lines.items(), ("#c2410c", "#f59e0b", "#334155", "#0891b2"), strict=False):
         seconds = sorted(line)
         peaks = [line[one]["peak_bytes"] / 1e6 for one in seconds]
         axis.plot(seconds, peaks, marker="o", color=colour, label=name.replace("`", ""))

@@ -136,3 +136,9 @@ def test_memory_is_shown_and_drawn_by_the_recordings_length(tmp_path: Path) -> N
     drawn = footprint_report.draw(content, tmp_path)
     assert [path.stat().st_size > 5_000 for path in drawn] == [True]
     assert f"results/{drawn[0].name}" in page
+
+
+def test_rows_of_memory_are_kept_beside_those_of_other_lengths_and_options() -> None:
+    kept = [{"seconds": 60, "options": [], "peak_bytes": 1}, {"seconds": 600, "options": [], "peak_bytes": 2}]
+    new = [{"seconds": 60, "options": ["--overlap", "1"], "peak_bytes": 3}, {"seconds": 60, "options": [], "peak_bytes": 4}]
+    assert [one["peak_bytes"] for one in footprint.with_others(kept, new)] == [4, 3, 2]
