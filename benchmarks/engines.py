@@ -63,6 +63,14 @@ ENGINES = (
         "openvino_int8", "OpenVINO, NNCF int8 + fp32", "run_openvino.py", "openvino/nncf_int8.xml", ("f32",), openvino=True, scaled=True
     ),
     Engine("openvino_int8_bf16", "OpenVINO, NNCF int8 + bf16", "run_openvino.py", "openvino/nncf_int8.xml", ("bf16",), openvino=True),
+    Engine(
+        "openvino_int8_encoder",
+        "OpenVINO, NNCF int8, conv stack fp32",
+        "run_openvino.py",
+        "openvino/nncf_int8_encoder.xml",
+        ("f32",),
+        openvino=True,
+    ),
     Engine("own_fp32", "wavlm-diarizer, fp32", "run_own_model.py", "own/onnx/model.onnx", scaled=True),
     Engine("own_int8", "wavlm-diarizer, int8", "run_own_model.py", "own/onnx/model_quantized.onnx", scaled=True),
     Engine("own_portable_int8", "wavlm-diarizer, portable int8", "run_own_model.py", "own_portable.onnx"),

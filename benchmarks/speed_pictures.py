@@ -6,10 +6,14 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from speed_targets import undisturbed
+from wavlm_diarizer.agreement import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+SMALLEST_SHOWN = 1e-3
+PLAIN = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.9}
+"""Behind numbers, so that no line runs through them."""
 OWN_COLOUR, OTHER_COLOUR, FLOOR_COLOUR = "#c2410c", "#64748b", "#cbd5e1"
 LINES = {
     "optimum_fp32": ("#334155", "--"),
@@ -58,7 +62,11 @@ def _bars(content: dict[str, Any], path: Path) -> Path:
     time.set_xlim(0, 1.1 * edge)
     time.set_title(f"ms for {content['time']['window_seconds']} s of audio, {content['time']['threads']} threads\n(median; least to most)")
     _numbers(deviation, [answers.get(key, {}).get("relative_rms") for key in keys], colours, "{:.3f}")
-    deviation.set_title("deviation from fp32 on speech\n(relative RMS of logits)")
+    deviation.set_xscale("log")
+    deviation.set_xlim(SMALLEST_SHOWN, 10)
+    deviation.axvline(Limits().relative_rms, color="#0f172a", linewidth=1, linestyle="--", zorder=2)
+    deviation.set_title(f"deviation from fp32 on speech\n(relative RMS; dashed: guard, {Limits().relative_rms:g})")
+    deviation.set_xticks([0.01, 0.1, 1], ["0.01", "0.1", "1"])
     _numbers(memory, [peak / 1e6 if (peak := peaks.get(key, {}).get("10")) else None for key in keys], colours, "{:.0f}")
     memory.set_title("peak memory, MB\n(windows of 10 s)")
     for axis in axes:
@@ -76,7 +84,7 @@ def _numbers(axis: Any, values: list[float | None], colours: list[str], form: st
     axis.barh(range(len(values)), [value or 0.0 for value in values], color=colours)
     for row, value in enumerate(values):
         if value is not None:
-            axis.text(value + 0.01 * edge, row, form.format(value), va="center", fontsize=9)
+            axis.text(max(1.03 * value, SMALLEST_SHOWN), row, f" {form.format(value)}", va="center", fontsize=9, zorder=3, bbox=PLAIN)
     axis.set_xlim(0, 1.2 * edge)
 
 

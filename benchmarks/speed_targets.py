@@ -40,6 +40,7 @@ FASTER = (
     ("int8, times as fast as onnxruntime's dynamic int8", "dynamic_int8", OWN, 1.35, 1.7),
     ("int8, times as fast as OpenVINO as it comes", "openvino_default", OWN, 0.95, 1.2),
     ("int8, times as fast as OpenVINO with NNCF int8 + fp32", "openvino_int8", OWN, 0.75, 0.95),
+    ("int8, times as fast as OpenVINO with NNCF int8, conv stack fp32", "openvino_int8_encoder", OWN, None, None),
     ("int8, times as fast as transformers + torch fp32 eager", "torch_fp32", OWN, None, None),
     ("int8, times as fast as transformers + torch bf16 eager", "torch_bf16", OWN, None, None),
     ("fp32, times as fast as optimum fp32", BASE, "own_fp32", 1.0, 1.08),
