@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 COLOURS = ("#d62728", "#ff9896", "#1f77b4", "#aec7e8", "#17becf", "#2ca02c", "#9467bd", "#8c564b", "#c49c94", "#7f7f7f")
 MARKERS = "o^sDvP*Xph"
+TICKS = (0.00001, 0.0001, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds per second of audio that are written below the axis."""
 
 
 def draw(content: dict[str, Any], path: Path) -> None:
@@ -32,6 +34,9 @@ def draw(content: dict[str, Any], path: Path) -> None:
             look = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
             axes.scatter(speed[one], der, s=70, label=one if number == 1 else None, zorder=3, **look)
         axes.set_xscale("log")
+        axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.set_xticks([], minor=True)
+        axes.set_xlim(min(speed.values(), default=1.0) / 1.5, max(speed.values(), default=1.0) * 1.5)
         axes.set_ylim(bottom=0)
         axes.set_title(f"{name} ({part['recordings']} recordings)")
         axes.set_xlabel("seconds per second of audio")
