@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wavlm_diarizer.decoding import Decoding
+from wavlm_diarizer.diarizer import Diarizer
 from wavlm_diarizer.errors import AudioNotFoundError, CheckpointError, OptionError, OutputError
 from wavlm_diarizer.sessions import open_session
 from wavlm_diarizer.settings import OVERLAP_SECONDS, SINGLE_PASS_SECONDS, WINDOW_SECONDS, ModelSettings
+from wavlm_diarizer.voice_scale import voice_scale
 from wavlm_diarizer.writing import write_file
 from wavlm_export import guard
 from wavlm_export.checkpoint import Checkpoint, load
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import onnx
+    import onnxruntime
 
     from wavlm_export.speech import Speech
 
@@ -112,6 +115,8 @@ def _graphs(
     given = None if checkpoint.speaker is None else open_session(with_given_activity(graph).SerializeToString())
     verification = verify_graph(session, checkpoint, given=given, progress=progress)
     del given
+    if checkpoint.speaker is not None:
+        settings = _with_voice_scale(settings, session, [*calibration, *load_speech("check")], progress)
     files = []
     if "fp32" in wanted:
         fp32 = replace(settings, precision="fp32", batch_independent=True, verification={"fp32": verification})
@@ -177,6 +182,19 @@ def _settings(checkpoint: Checkpoint, options: Options) -> ModelSettings:
         speaker_weights_sha256=speaker.weights_sha256,
         license=checkpoint.license if same else f"{checkpoint.license}; speaker model: {speaker.license}",
     )
+
+
+def _with_voice_scale(
+    settings: ModelSettings, session: onnxruntime.InferenceSession, speech: Speech, progress: Callable[[str], None]
+) -> ModelSettings:
+    """The settings with the scale of this model's voices, as far as the speech shows it."""
+    diarizer = Diarizer(session=session, settings=settings)
+    heard = (diarizer.heard((samples, settings.sampling_rate)) for _, samples in speech)
+    local = [one for one in map(diarizer.local_speakers, heard) if one is not None]
+    found = voice_scale(local, settings.sampling_rate / settings.hop)
+    if not found:
+        progress("the speech here is too little to learn the scale of the voices: 'wavlm-diarizer tune' finds it on recordings with turns")
+    return replace(settings, clustering=replace(settings.clustering, **found))
 
 
 def _calibration(options: Options) -> Speech:

@@ -172,10 +172,7 @@ class _Search:
         """The settings with the scale of the voices that these recordings show."""
         base = self.diarizer.time_base
         found = voice_scale(self._local_speakers(members), base.sample_rate / base.hop)
-        if found is None:
-            return settings
-        different, half = found
-        return replace(settings, clustering=replace(settings.clustering, different=different, half_seconds=half))
+        return replace(settings, clustering=replace(settings.clustering, **found))
 
     def _local_speakers(self, members: Sequence[int]) -> Iterable[LocalSpeakers]:
         for index in members:

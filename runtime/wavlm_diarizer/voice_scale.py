@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from wavlm_diarizer.clustering import LocalSpeakers
 
-LEAST_FRAMES = 50
-"""Voices from less speech than a second say nothing about the scale."""
-LEAST_PAIRS = 20
+LEAST_FRAMES = 25
+"""Voices from less speech than half a second say nothing about the scale."""
+LEAST_APART, LEAST_ALIKE = 10, 25
 """Pairs of either kind that it takes."""
-AGREEMENT = 0.7
+AGREEMENT = 0.6
 """Share of the activity on an overlap that two columns have in common, if they are one person."""
 HALF_SECONDS = tuple(float(round(value, 2)) for value in np.geomspace(0.1, 20.0, 48))
 """What is tried for the seconds after which a voice is half known."""
 
 
-def voice_scale(recordings: Iterable[LocalSpeakers], rate: float) -> tuple[float, float] | None:
-    """The ``different`` and ``half_seconds`` of :class:`wavlm_diarizer.clustering.Clustering` for a model; None if there is too little.
+def voice_scale(recordings: Iterable[LocalSpeakers], rate: float) -> dict[str, float]:
+    """The ``different`` and ``half_seconds`` of :class:`wavlm_diarizer.clustering.Clustering` for a model, as far as recordings show them.
 
     ``rate``: frames per second. ``different`` is the mean cosine of different people; ``half_seconds`` fits the cosines of one person's
     samples best by least squares.
@@ -46,11 +46,15 @@ def voice_scale(recordings: Iterable[LocalSpeakers], rate: float) -> tuple[float
                 if usable[window - 2, first] and usable[window, last]:
                     cosine = float(local.embeddings[window - 2, first] @ local.embeddings[window, last])
                     alike.append((cosine, float(local.solo[window - 2, first]), float(local.solo[window, last])))
-    if min(len(apart), len(alike)) < LEAST_PAIRS:
-        return None
-    different = float(np.clip(np.mean(apart), -0.5, 0.99))
+    if len(apart) < LEAST_APART:
+        return {}
+    different = round(float(np.clip(np.mean(apart), -0.5, 0.99)), 4)
+    if len(alike) < LEAST_ALIKE:
+        return {"different": different}
     cosine, left, right = np.array(alike).T
-    return different, min(HALF_SECONDS, key=lambda half: _misfit((cosine - different) / (1 - different), left / rate, right / rate, half))
+    likeness = (cosine - different) / (1 - different)
+    half = min(HALF_SECONDS, key=lambda seconds: _misfit(likeness, left / rate, right / rate, seconds))
+    return {"different": different, "half_seconds": half}
 
 
 def _misfit(likeness: NDArray[np.float64], left: NDArray[np.float64], right: NDArray[np.float64], half: float) -> float:
