@@ -23,6 +23,7 @@ from wavlm_diarizer import Diarizer
 from wavlm_diarizer.cli import main
 from wavlm_diarizer.errors import CheckpointError, OutputError, VerificationError
 from wavlm_diarizer.sessions import open_session
+from wavlm_diarizer.voices import Voice, Voices, similarity
 from wavlm_export import pooling, verification
 from wavlm_export.checkpoint import load
 from wavlm_export.exporter import export
@@ -69,6 +70,20 @@ def edited(folder: Path, name: str = "config.json", **changes: Any) -> Path:
     path = folder / name
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     return folder
+
+
+def test_voices_of_one_precision_are_known_to_the_other(exported: Path) -> None:
+    diarizers = [Diarizer(exported, precision=precision) for precision in ("fp32", "int8")]
+    heard = [one.local_speakers(one.heard((load_speech("check")[0][1], 16_000))) for one in diarizers]
+    assert heard[0] is not None
+    assert heard[1] is not None
+    both = (heard[0].solo >= 50) & (heard[1].solo >= 50)
+    first, second = (one.embeddings[both] for one in heard if one is not None)
+    assert len(first) >= 2
+    assert np.abs(similarity(first, first) - similarity(second, first)).max() <= 0.02
+    settings = diarizers[0].settings
+    voices = Voices((Voice("Ada", first[0], 5.0),), settings.weights_sha256, settings.speaker_weights_sha256)
+    voices.check_model(diarizers[1].settings, "the int8 file")
 
 
 def test_the_file_says_what_its_voices_are_and_how_they_compared(exported: Path, pair: tuple[Path, Path]) -> None:

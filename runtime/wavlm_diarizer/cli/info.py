@@ -52,6 +52,7 @@ def _lines(settings: ModelSettings, name: str, size: int) -> list[tuple[str, str
         ("input", f"{base.sample_rate} Hz mono, " + ("normalised per window" if settings.do_normalize else "not normalised")),
         ("output", f"{len(settings.labels)} speakers at once, one {settings.head} each ({', '.join(settings.labels)})"),
         ("voices", _voices(settings)),
+        *([("clustering", _clustering(settings))] if settings.embedding_size else []),
         ("frames", f"one per {base.frame_step * 1000:g} ms, each from {base.receptive_field} samples"),
         (
             "windows",
@@ -67,6 +68,15 @@ def _lines(settings: ModelSettings, name: str, size: int) -> list[tuple[str, str
         ("batches", "a window's answer depends on it alone" if settings.batch_independent else "run one window at a time"),
     ]
     return [*lines, *_report(settings.verification)] if settings.verification else [*lines, ("verification", "none in the file")]
+
+
+def _clustering(settings: ModelSettings) -> str:
+    """How voices become people."""
+    own = settings.clustering
+    return (
+        f"people more alike than {own.threshold:g} are one (0: different people, cosine {own.different:g}; 1: one person); "
+        f"known above {own.known:g}; half a voice is heard in {own.half_seconds:g} s"
+    )
 
 
 def _voices(settings: ModelSettings) -> str:
