@@ -60,12 +60,13 @@ def session_options(*, threads: int | None = None, spin: bool = False, low_memor
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3  # errors only: what matters to a user is raised
+    # A plan of all buffers, made for each new length, keeps more than are ever needed at once: 810 MB instead of 674 for 30 s in full size.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     if cpu().may_saturate:
         options.add_session_config_entry(EXACT_INT8, "1")
     if low_memory:
-        options.enable_mem_pattern = False
         options.add_session_config_entry("session.disable_prepacking", "1")
         options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     return options
