@@ -10,6 +10,15 @@ import pytest
 
 import fake_model
 
+try:
+    from hypothesis import settings
+except ImportError:  # the tests of the wheel alone have no need of it
+    pass
+else:
+    # By default an example that takes 0.2 s fails, as any does on a machine that has other things to do.
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
+
 RECORDINGS = "WAVLM_DIARIZER_RECORDINGS"
 
 
