@@ -78,7 +78,9 @@ def session(tmp_path: Path) -> teacher_session.TeacherSession:
 def test_the_teachers_diarize_through_our_runtime(
     session: teacher_session.TeacherSession, monkeypatch: pytest.MonkeyPatch, *, voices: bool
 ) -> None:
-    samples = np.random.default_rng(0).standard_normal(160_000).astype(np.float32) * 0.1
+    # Louder and softer as speech is: steady noise would not be given to the model at all.
+    loudness = 0.1 * np.maximum(np.sin(2 * np.pi * 2 * np.arange(160_000) / 16_000), 0)
+    samples = (loudness * np.random.default_rng(0).standard_normal(160_000)).astype(np.float32)
     frames = np.array([150, 150, 0])
     monkeypatch.setattr(session, "embeddings", lambda *_: (np.eye(3, 192, dtype=np.float32), frames))
     found = Diarizer(session=session, settings=teacher_session.settings(voices=voices))((samples, 16_000))
