@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wavlm_diarizer.clustering import Clustering
 from wavlm_diarizer.decoding import Decoding
 from wavlm_diarizer.diarizer import Diarizer
 from wavlm_diarizer.errors import AudioNotFoundError, CheckpointError, OptionError, OutputError
@@ -49,6 +50,8 @@ class Options:
     overlap_seconds: float = OVERLAP_SECONDS
     single_pass_seconds: float = SINGLE_PASS_SECONDS
     decoding: Decoding = field(default_factory=Decoding.card)
+    clustering: Clustering = field(default_factory=Clustering)
+    """What is known of how a speaker model's voices become people; the scale of its voices is learned."""
     limits: guard.Limits = field(default_factory=guard.Limits)
     calibration: Path | None = None
     """A folder of recordings to choose int8 parts on, instead of the ones that come with the package."""
@@ -169,6 +172,7 @@ def _settings(checkpoint: Checkpoint, options: Options) -> ModelSettings:
         overlap_seconds=options.overlap_seconds,
         single_pass_seconds=options.single_pass_seconds,
         decoding=options.decoding,
+        clustering=options.clustering,
         license=checkpoint.license,
     )
     speaker = checkpoint.speaker

@@ -37,8 +37,10 @@ def build(recipe: Recipe, checkpoint: str | None, output: str | None, report: Ca
 
 
 def export_options(settings: Evaluation) -> Options:
-    """The windows that a checkpoint is evaluated with: it was trained on such, and knows no longer ones."""
+    """What a checkpoint is evaluated with. Its windows are those that it was trained on: it knows no longer ones."""
     return Options(
+        decoding=settings.decoding,
+        clustering=settings.clustering,
         window_seconds=settings.window_seconds,
         overlap_seconds=settings.overlap_seconds,
         single_pass_seconds=settings.window_seconds,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from wavlm_diarizer.clustering import Clustering
+from wavlm_diarizer.decoding import Decoding
 from wavlm_diarizer.errors import OptionError
 
 if TYPE_CHECKING:
@@ -139,11 +141,25 @@ class Evaluation:
     """Of :mod:`conditions`: noisy, reverberant, noisy_reverberant, telephone."""
     window_seconds: float = 8.0
     overlap_seconds: float = 4.0
-    threshold: float = 0.5
-    min_on: float = 0.0
-    min_off: float = 0.0
+    threshold: float = 0.4
+    """Onset and offset; it and the four that follow are written into the model file as its defaults."""
+    median_seconds: float = 0.22
+    min_on: float = 0.2
+    min_off: float = 0.3
+    half_seconds: float = 0.7
+    """:attr:`wavlm_diarizer.clustering.Clustering.half_seconds` of the voices."""
     collar: float = 0.0
     skip_overlap: bool = False
+
+    @property
+    def decoding(self) -> Decoding:
+        """How probabilities become turns."""
+        return Decoding(self.threshold, self.threshold, self.median_seconds, self.min_off, self.min_on)
+
+    @property
+    def clustering(self) -> Clustering:
+        """How voices become people."""
+        return Clustering(half_seconds=self.half_seconds)
 
 
 @dataclass(frozen=True)

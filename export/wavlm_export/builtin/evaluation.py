@@ -15,8 +15,8 @@ import numpy as np
 import soundfile
 import torch
 
-from wavlm_diarizer.clustering import Clustering, SpeakerCount
-from wavlm_diarizer.decoding import Decoding, decode
+from wavlm_diarizer.clustering import SpeakerCount
+from wavlm_diarizer.decoding import decode
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import OptionError
 from wavlm_diarizer.formats import rttm
@@ -140,7 +140,7 @@ def diarize(answer: Answering, samples: NDArray[np.float32], settings: Evaluatio
     time_base = TimeBase()
     windows = WindowSettings.from_seconds(settings.window_seconds, settings.overlap_seconds, settings.window_seconds, time_base)
     alone = SpeakerJoin(LABELS, time_base)
-    by_voice = VoiceJoin(LABELS, time_base, Clustering(), SpeakerCount.of(), min(ACTIVE, settings.threshold))
+    by_voice = VoiceJoin(LABELS, time_base, settings.clustering, SpeakerCount.of(), min(ACTIVE, settings.threshold))
     voices_heard = False
     for window in cut([samples[:, None]], windows, time_base):
         heard = answer(window.samples[:, 0].copy())
@@ -151,8 +151,7 @@ def diarize(answer: Answering, samples: NDArray[np.float32], settings: Evaluatio
             alone.add(time_base.frame_at(window.start), heard.probabilities)
     probabilities = (by_voice.result() if voices_heard else alone.result()).probabilities
     turns = []
-    decoding = Decoding(onset=settings.threshold, offset=settings.threshold, min_on=settings.min_on, min_off=settings.min_off)
-    for label, runs in enumerate(decode(probabilities, decoding, time_base)):
+    for label, runs in enumerate(decode(probabilities, settings.decoding, time_base)):
         for first, stop in runs:
             start, end = time_base.span(first, stop, len(probabilities), len(samples))
             turns.append(Turn(start, end, f"SPEAKER_{label}"))
