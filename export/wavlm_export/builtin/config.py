@@ -116,7 +116,7 @@ class Training:
     """So many of the first convolutions keep the weights that they started with. They run at the highest rates: with all seven frozen
     a step takes about half the time."""
     only_voice: bool = False
-    """Train the voice head alone; backbone and activity head stay as they are. One step costs a third."""
+    """Train the voice head alone; backbone and activity head stay as they are. Twice the audio in the same time."""
     seed: int = 0
     save_seconds: float = 120.0
     """The state is saved this often: what a killed run loses."""
