@@ -1,7 +1,7 @@
 """The model file used with onnxruntime and NumPy alone: python plain_onnxruntime.py MODEL RECORDING (16 kHz, mono).
 
-Everything that has to be known is in the file's metadata, so the same steps work in any language. This shows one window; this package
-also joins windows, so that recordings may have any length.
+Everything that has to be known is in the file's metadata, so the same steps work in any language. This shows one window and a
+plain threshold; this package also joins windows, so that recordings may have any length, smooths, and drops what is too short.
 """
 
 from __future__ import annotations
