@@ -18,6 +18,7 @@ checkpoints = pytest.importorskip("wavlm_export.checkpoint")
 building = pytest.importorskip("wavlm_export.builtin.building")
 model = pytest.importorskip("wavlm_export.builtin.model")
 config = pytest.importorskip("wavlm_export.builtin.config")
+speaker_model = pytest.importorskip("wavlm_export.speaker_model")
 
 pytestmark = pytest.mark.recordings
 
@@ -50,7 +51,8 @@ def answers(request: pytest.FixtureRequest, recordings: Path, tmp_path_factory: 
     folder, scratch = recordings / request.param, tmp_path_factory.mktemp("answers")
     files = sorted(folder.glob("*.flac"))
     assert files
-    settings, checkpoint = Diarizer().settings, checkpoints.load(building.CHECKPOINT)
+    settings = Diarizer().settings
+    checkpoint = speaker_model.with_speaker(checkpoints.load(building.CHECKPOINT), model.voice_folder(building.CHECKPOINT))
     assert settings.weights_sha256 == checkpoint.weights_sha256, "the built-in model is not made from its checkpoint"
     exporter.export(
         building.CHECKPOINT,

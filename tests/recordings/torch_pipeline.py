@@ -1,7 +1,7 @@
 """The checkpoint in PyTorch, from audio to turns, written a second time: what the command's answer is compared with.
 
 The same windows, joining and decoding as DESIGN's rules for the runtime, but on whole recordings, with transformers' model, and with the
-windows and the joining in their plainest form. Only the decoding's rules and the file formats are the runtime's own.
+windows and the joining in their plainest form. Only the clustering of voices, the decoding's rules and the file formats are the runtime's own.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile
 
+from wavlm_diarizer.clustering import SpeakerCount
 from wavlm_diarizer.decoding import decode
 from wavlm_diarizer.diarization import Diarization, Turn
+from wavlm_diarizer.speakers import ACTIVE
+from wavlm_diarizer.voice_join import VoiceJoin, WindowAnswer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +31,11 @@ def diarize(checkpoint: Checkpoint, path: Path, settings: ModelSettings) -> Diar
     """The turns of a 16 kHz mono recording."""
     samples, rate = soundfile.read(path, dtype="float32")
     assert (rate, samples.ndim) == (RATE, 1)
-    joined = join([(start // HOP, probabilities(checkpoint, samples[start:stop])) for start, stop in spans(len(samples), settings)])
+    windows = [(start // HOP, samples[start:stop]) for start, stop in spans(len(samples), settings)]
+    if checkpoint.speaker is None:
+        joined = join([(first, probabilities(checkpoint, window)) for first, window in windows])
+    else:
+        joined = join_by_voice(checkpoint, windows, settings)
     turns = []
     for label, runs in enumerate(decode(joined, settings.decoding, settings.time_base)):
         for first, stop in runs:
@@ -50,12 +57,30 @@ def spans(samples: int, settings: ModelSettings) -> list[tuple[int, int]]:
 
 def probabilities(checkpoint: Checkpoint, samples: np.ndarray) -> np.ndarray:
     """``[frames, labels]`` of one window, as transformers' feature extractor and model answer."""
-    if checkpoint.do_normalize:
-        wide = samples.astype(np.float64)
-        samples = ((wide - wide.mean()) / np.sqrt(wide.var() + 1e-7)).astype(np.float32)
-    logits = checkpoint.logits(samples[None])[0].astype(np.float64)
+    logits = checkpoint.logits(prepared(checkpoint, samples)[None])[0].astype(np.float64)
     assert len(logits) == 1 + (len(samples) - RECEPTIVE_FIELD) // HOP
     return 1 / (1 + np.exp(-logits))
+
+
+def prepared(checkpoint: Checkpoint, samples: np.ndarray) -> np.ndarray:
+    """A window as transformers' feature extractor gives it to the model."""
+    if not checkpoint.do_normalize:
+        return samples
+    wide = samples.astype(np.float64)
+    return ((wide - wide.mean()) / np.sqrt(wide.var() + 1e-7)).astype(np.float32)
+
+
+def join_by_voice(checkpoint: Checkpoint, windows: list[tuple[int, np.ndarray]], settings: ModelSettings) -> np.ndarray:
+    """The activity of everybody, by the embeddings of transformers' x-vector model on the frames at which each speaks alone."""
+    threshold = min(ACTIVE, settings.decoding.onset)
+    joined = VoiceJoin(len(settings.labels), settings.time_base, settings.clustering, SpeakerCount(), threshold)
+    for first, samples in windows:
+        values = prepared(checkpoint, samples)[None]
+        logits = checkpoint.logits(values)
+        (voices,) = checkpoint.speaker.embeddings(values, logits)
+        answer = WindowAnswer(1 / (1 + np.exp(-logits[0].astype(np.float64))), voices.embeddings[0].astype(np.float32), voices.frames[0])
+        joined.add(first, answer)
+    return joined.result().probabilities
 
 
 def join(windows: list[tuple[int, np.ndarray]]) -> np.ndarray:
