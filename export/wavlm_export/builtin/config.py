@@ -142,10 +142,12 @@ class Evaluation:
     window_seconds: float = 8.0
     overlap_seconds: float = 4.0
     threshold: float = 0.4
-    """Onset and offset; it and the four that follow are written into the model file as its defaults."""
+    """Onset and offset; it and the five that follow are written into the model file as its defaults."""
     median_seconds: float = 0.22
     min_on: float = 0.2
     min_off: float = 0.3
+    likeness: float = 0.6
+    """From which two people are one: :attr:`wavlm_diarizer.clustering.Clustering.threshold`."""
     half_seconds: float = 0.7
     """:attr:`wavlm_diarizer.clustering.Clustering.half_seconds` of the voices."""
     collar: float = 0.0
@@ -159,7 +161,7 @@ class Evaluation:
     @property
     def clustering(self) -> Clustering:
         """How voices become people."""
-        return Clustering(half_seconds=self.half_seconds)
+        return Clustering(threshold=self.likeness, half_seconds=self.half_seconds)
 
 
 @dataclass(frozen=True)
