@@ -9,7 +9,7 @@ round, with a gap between; a sample during which other programs had much of the 
 
     agreement   how far each engine's answers to real speech are from PyTorch's in fp32
     time        seconds for a window of 10 s, beside the model's matrix products alone
-    scaling     seconds for windows of 2 to 30 s, on one thread and on all
+    scaling     seconds for windows of 2 to 30 s; once more with --threads 1 shows what a second core gains
     memory      the most memory that a program holds that opens the model and runs windows of 10 s, or of 30 s
 
 What was measured is added to results/speed.json, so the parts can be run one by one, and rounds be added to those of a part (--more) where
@@ -55,7 +55,7 @@ QUIET_SHARE, QUIET_SECONDS = 0.06, 0.03
 """A sample counts as disturbed if other programs had more CPU than this share of its time, or these seconds, whichever is more: the system
 counts in hundredths of a second."""
 SAMPLED = ("seconds", "cpu_seconds", "disturbed")
-RETRIES = 2
+RETRIES = 1
 """Of a disturbed sample, at once: what disturbs for longer is only waited for in vain."""
 
 
@@ -100,18 +100,15 @@ def time(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -> 
 
 
 def scaling(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of some engines for windows of all lengths, on one thread and on all."""
-    found: dict[str, Any] = {}
-    counts = sorted({1, options.threads})
-    share = 60 * options.minutes / len(counts) / sum(LENGTHS)
-    for threads in counts:
-        programs = {engine.key: Program(engine.command(work, threads, options.openvino)) for engine in engines if engine.scaled}
-        found[str(threads)] = {
-            str(seconds): in_turns(programs, work / f"speech_{seconds}.npy", options.scaling_rounds, share * seconds) for seconds in LENGTHS
-        }
-        for program in programs.values():
-            program.end()
-    return {"threads": found, "names": {engine.key: engine.name for engine in engines if engine.scaled}}
+    """Seconds of some engines for windows of all lengths, on the threads asked for; those of other numbers are kept."""
+    share = 60 * options.minutes / sum(LENGTHS)
+    programs = {engine.key: Program(engine.command(work, options.threads, options.openvino)) for engine in engines if engine.scaled}
+    found = {
+        str(seconds): in_turns(programs, work / f"speech_{seconds}.npy", options.scaling_rounds, share * seconds) for seconds in LENGTHS
+    }
+    for program in programs.values():
+        program.end()
+    return {"by_threads": {str(options.threads): found}, "names": {engine.key: engine.name for engine in engines if engine.scaled}}
 
 
 def memory(engines: Sequence[Engine], work: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -217,6 +214,8 @@ def main(arguments: list[str] | None = None) -> int:
         }
         if kept_part and (options.more or (options.engines and name in ALONE)):
             content[name] = with_more(kept_part, content[name])
+        elif kept_part and name == "scaling":
+            content[name]["by_threads"] = kept_part["by_threads"] | content[name]["by_threads"]
         keep("speed", content, markdown(content), options.output)
     draw(content, options.output)
     return 0

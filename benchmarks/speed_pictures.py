@@ -92,14 +92,14 @@ def _lines(part: dict[str, Any], path: Path) -> Path:
     """Time per second of audio over the window's length, one panel for each number of threads."""
     from matplotlib import pyplot as plt
 
-    panels = part["threads"]
+    panels = dict(sorted(part["by_threads"].items()))
     figure, axes = plt.subplots(1, len(panels), figsize=(5.6 * len(panels) + 1, 4.6), squeeze=False, layout="constrained")
     for axis, (threads, lengths) in zip(axes[0], panels.items(), strict=True):
         seconds = [float(length) for length in lengths]
         for key, name in part["names"].items():
             if not all(key in found for found in lengths.values()):
                 continue
-            costs = [1000 * median(undisturbed(found[key])) / float(length) for length, found in lengths.items()]
+            costs = [1000 * min(found[key]["seconds"]) / float(length) for length, found in lengths.items()]
             colour, style = LINES.get(key, (OTHER_COLOUR, "-"))
             width = 2.0 if key.startswith("own") else 1.4
             axis.plot(seconds, costs, color=colour, linestyle=style, marker="o", markersize=4, linewidth=width, label=name)
@@ -107,12 +107,12 @@ def _lines(part: dict[str, Any], path: Path) -> Path:
         axis.set_xticks(seconds, [f"{value:g}" for value in seconds])
         _plain_ticks(axis)
         axis.set_xlabel("length of the window, s")
-        axis.set_ylabel("ms per second of audio (logarithmic)")
+        axis.set_ylabel("ms per second of audio (least of rounds, log)")
         axis.set_title("1 thread" if threads == "1" else f"{threads} threads")
         axis.grid(which="both", alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3 if len(panels) > 1 else 2, frameon=False, fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path

@@ -72,9 +72,8 @@ def times(content: dict[str, Any]) -> str:
     disturbed = sum(sum(one["disturbed"]) for one in engines.values())
     said = f"Medians of {rounds} rounds; "
     if disturbed:
-        said += (
-            f"{disturbed} of {rounds * len(engines)} samples, taken while other programs were busy, count only where there are no others; "
-        )
+        said += f"{disturbed} of {rounds * len(engines)} samples, taken while other programs were busy, "
+        said += "count only where there are fewer than three others; "
     said += "the matrix products alone are a floor: nothing that computes them with the same library can be faster.\n"
     if "agreement" in content:
         checked = content["agreement"]
@@ -90,14 +89,18 @@ def scaling(content: dict[str, Any]) -> str:
     """Milliseconds per second of audio by the window's length, for each number of threads."""
     part = content["scaling"]
     rows = []
-    for threads, lengths in part["threads"].items():
+    for threads, lengths in sorted(part["by_threads"].items()):
         for key, name in part["names"].items():
             if not all(key in found for found in lengths.values()):
                 continue
-            costs = [median(undisturbed(found[key])) / float(seconds) for seconds, found in lengths.items()]
+            costs = [min(found[key]["seconds"]) / float(seconds) for seconds, found in lengths.items()]
             rows.append((f"**{name}**" if key.startswith("own") else name, threads, *(f"{1000 * cost:.1f}" for cost in costs)))
-    lengths = next(iter(part["threads"].values()))
-    header = ("ms per second of audio, by the window's length", "threads", *(f"{seconds} s" for seconds in lengths))
+    lengths = next(iter(part["by_threads"].values()))
+    header = (
+        "ms per second of audio, by the window's length, the least of the rounds",
+        "threads",
+        *(f"{seconds} s" for seconds in lengths),
+    )
     return table(header, rows) + "\n![time by the length of the window](results/speed_scaling.png)\n"
 
 
@@ -107,8 +110,9 @@ def wanted(content: dict[str, Any]) -> str:
     for target in targets(content):
         bound = "at most" if target.smaller else "at least"
         wish = ("", "") if target.least is None or target.aim is None else (f"{bound} {target.least:g}", f"{target.aim:g}")
-        rows.append((target.what, f"{target.figure:.2f}", *wish, target.verdict))
-    return table(("figure", "measured", "wanted", "aim", ""), rows)
+        best = "" if target.at_best is None else f"{target.at_best:.2f}"
+        rows.append((target.what, f"{target.figure:.2f}", best, *wish, target.verdict))
+    return table(("figure", "median of rounds", "by the least times", "wanted", "aim", ""), rows)
 
 
 def sources(content: dict[str, Any]) -> str:
@@ -117,9 +121,8 @@ def sources(content: dict[str, Any]) -> str:
     for name in ("agreement", "time", "scaling", "memory"):
         if name in content:
             part = content[name]
-            lines.append(
-                f"- {name}: `{part['command']}`, {part['threads']} threads, load average before it {part['load_before']}. {part['note']}\n"
-            )
+            threads = "" if name == "scaling" else f"{part['threads']} threads, "
+            lines.append(f"- {name}: `{part['command']}`, {threads}load average before it {part['load_before']}. {part['note']}\n")
             lines += [f"  {sentence}\n" for sentence in part["missing"]]
     versions: dict[str, str] = {}
     for one in content.get("time", {}).get("engines", {}).values():
