@@ -56,6 +56,10 @@ def duration(seconds: int) -> str:
     return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:g} min"
 
 
+STYLES = (("#c2410c", 6), ("#f59e0b", -14), ("#334155", 6), ("#0891b2", -14))
+"""A line's colour, and how far above it, in points, its numbers stand."""
+
+
 def draw(content: dict[str, Any], folder: Path) -> list[Path]:
     """Draw peak memory by the length of the recording."""
     lines = curves(content)
@@ -68,12 +72,12 @@ def draw(content: dict[str, Any], folder: Path) -> list[Path]:
 
     figure, axis = plt.subplots(figsize=(8, 4.2), layout="constrained")
     lengths = sorted({seconds for line in lines.values() for seconds in line})
-    for (name, line), colour in zip(lines.items(), ("#c2410c", "#f59e0b", "#334155", "#0891b2"), strict=False):
+    for (name, line), (colour, offset) in zip(lines.items(), STYLES, strict=False):
         seconds = sorted(line)
         peaks = [line[one]["peak_bytes"] / 1e6 for one in seconds]
         axis.plot(seconds, peaks, marker="o", color=colour, label=name.replace("`", ""))
         for one, peak in zip(seconds, peaks, strict=True):
-            axis.annotate(f"{peak:.0f}", (one, peak), textcoords="offset points", xytext=(0, 6), ha="center", fontsize=9)
+            axis.annotate(f"{peak:.0f}", (one, peak), textcoords="offset points", xytext=(0, offset), ha="center", fontsize=9, color=colour)
     axis.set_xscale("log")
     axis.set_xticks(lengths, [duration(one) for one in lengths])
     axis.minorticks_off()
