@@ -42,9 +42,9 @@ class StandIn:
         return [NAME, "CPUExecutionProvider"] if self.started else ["CPUExecutionProvider"]
 
     def run(self, *arguments: Any) -> list[Any]:
-        (logits,) = self._session.run(*arguments)
+        logits, *voices = self._session.run(*arguments)
         rng = np.random.default_rng(0)
-        return [(logits + type(self).error * rng.standard_normal(logits.shape)).astype(np.float32)]
+        return [(logits + type(self).error * rng.standard_normal(logits.shape)).astype(np.float32), *voices]
 
 
 @pytest.fixture
