@@ -86,7 +86,7 @@ def markdown(content: dict[str, Any]) -> str:
             rows.append(
                 (
                     one + (f" (failed on {len(measured['errors'])})" if measured["errors"] else ""),
-                    f"**{percent(plain['der'])}**",
+                    percent(plain["der"]),
                     *(percent(measured["collars"][key]["der"]) for key in ("0.25", "0.5")),
                     f"{middle} ({lower} to {upper})",
                     percent(plain["jer"]),
@@ -126,7 +126,7 @@ def _overview(content: dict[str, Any]) -> list[str]:
                     continue
                 plain = part["contenders"][one]["collars"]["0"]
                 alike = [other for name, other in part["contenders"].items() if (TOLD in name) == (TOLD in one)]
-                best = plain["der"] == min(other["collars"]["0"]["der"] for other in alike)
+                best = len(alike) > 1 and plain["der"] == min(other["collars"]["0"]["der"] for other in alike)
                 der = f"**{percent(plain['der'])}**" if best else percent(plain["der"])
                 cells.append(f"{der} ({' / '.join(percent(plain[key]) for key in ('missed', 'false_alarm', 'confusion'))})")
             rows.append((one, *cells))
@@ -217,13 +217,14 @@ def report(options: argparse.Namespace, contenders: Sequence[Contender], sets: d
             raise SystemExit(f"Nobody has answered all of {name} yet: run the step 'answers' first.")
     times = options.answers / f"{options.name}.times.json"
     measured: dict[str, Any] = json.loads(times.read_text(encoding="utf-8")) if times.exists() else {}
+    present = [one for one in contenders if any(one.name in part for part in answered.values())]
     return {
         "command": " ".join(["python benchmarks/accuracy.py", *(f"{name}/" for name in sets), *diarizers.described(options)]),
         "machine": measured.get("machine") or machine(),
         "load_before": measured.get("load_before"),
         "note": options.note,
         "picture": f"{options.name}.png",
-        "contenders": [one.name for one in contenders],
+        "contenders": [one.name for one in present],
         "programs": {one.name: one.program for one in contenders},
         "timed_as": {one.name: one.timed_as or one.name for one in contenders},
         "versions": {name: one.versions for name, one in kept.items()},
