@@ -208,7 +208,7 @@ class Diarizer:
         if voices is not None:
             voices.check_model(self._settings, self._name)
         wanted = {"num_speakers": num_speakers, "min_speakers": min_speakers, "max_speakers": max_speakers}
-        result = self._decoded(self.activity(source, channel=channel, per_channel=per_channel, **wanted, name=name, progress=progress))
+        result = self.decoded(self.activity(source, channel=channel, per_channel=per_channel, **wanted, name=name, progress=progress))
         return result if voices is None else voices.recognise(result, self._settings)
 
     def enroll(self, clips: Mapping[str, AudioSource]) -> Voices:
@@ -285,10 +285,6 @@ class Diarizer:
             join.add(first_frame, answer)
         return join.local_speakers()
 
-    def decoded(self, activity: Activity) -> Diarization:
-        """The turns of an :meth:`activity`, by this diarizer's decoding."""
-        return self._decoded(activity)
-
     def logits(self, samples: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """The model's logits ``[frames, labels]`` for one window ``[n]`` at the model's rate, normalised as the model wants it.
 
@@ -349,8 +345,8 @@ class Diarizer:
             return WindowAnswer.silence(self.time_base.frames(len(samples)), len(self._settings.labels), self._settings.embedding_size)
         return self.answer(samples)
 
-    def _decoded(self, activity: Activity) -> Diarization:
-        """Decode every channel, name the speakers in the order in which they begin, and keep their activity."""
+    def decoded(self, activity: Activity) -> Diarization:
+        """An :meth:`activity` as turns: decode every channel, name the speakers in the order in which they begin, and keep their activity."""
         per_channel = len(activity.channels) > 1
         found = []
         for channel, joined in enumerate(activity.channels, start=1):

@@ -20,7 +20,7 @@ from wavlm_diarizer.decoding import decode
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import OptionError
 from wavlm_diarizer.formats import rttm
-from wavlm_diarizer.scoring import Policy, Score, score, total
+from wavlm_diarizer.scoring import Policy, Score, score, speech_activity, total
 from wavlm_diarizer.speakers import ACTIVE, SpeakerJoin
 from wavlm_diarizer.timebase import TimeBase
 from wavlm_diarizer.voice_join import VoiceJoin, WindowAnswer
@@ -131,7 +131,7 @@ def score_set(answer: Answering, folder: str | Path, settings: Evaluation, polic
         mono = samples.mean(axis=1)
         result = diarize(answer, worsened(mono, condition, path.stem) if condition else mono, settings, path.stem)
         scores["speakers"].append(score(reference, result, policy=policy))
-        scores[SPEECH].append(score(_speech_only(reference), _speech_only(result), policy=policy))
+        scores[SPEECH].append(score(speech_activity(reference), speech_activity(result), policy=policy))
     return scores
 
 
@@ -156,17 +156,6 @@ def diarize(answer: Answering, samples: NDArray[np.float32], settings: Evaluatio
             start, end = time_base.span(first, stop, len(probabilities), len(samples))
             turns.append(Turn(start, end, f"SPEAKER_{label}"))
     return _made(turns, len(samples) / RATE, name)
-
-
-def _speech_only(whole: Diarization) -> Diarization:
-    """The same turns, all of one speaker and joined where they touch: what speech activity detection is scored on."""
-    joined: list[tuple[float, float]] = []
-    for turn in sorted(whole.turns):
-        if joined and turn.start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], turn.end))
-        else:
-            joined.append((turn.start, turn.end))
-    return _made([Turn(start, end, SPEECH) for start, end in joined], whole.duration, whole.name)
 
 
 def _made(turns: list[Turn], duration: float, name: str) -> Diarization:
