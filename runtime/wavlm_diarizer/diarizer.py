@@ -346,7 +346,7 @@ class Diarizer:
         return self.answer(samples)
 
     def decoded(self, activity: Activity) -> Diarization:
-        """An :meth:`activity` as turns: decode every channel, name the speakers in the order in which they begin, and keep their activity."""
+        """An :meth:`activity` as turns: decodes every channel, names the speakers in the order of their first turns, keeps activity."""
         per_channel = len(activity.channels) > 1
         found = []
         for channel, joined in enumerate(activity.channels, start=1):
