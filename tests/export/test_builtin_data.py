@@ -11,7 +11,7 @@ import soundfile
 pytest.importorskip("torch")
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import config, kokoro, synthesis, trials, voices
+from wavlm_export.builtin import config, kokoro, noise_recordings, synthesis, trials, voices
 from wavlm_export.builtin.conditions import CONDITIONS, worsened
 from wavlm_export.builtin.prepare import prepare
 from wavlm_export.builtin.sentences import PARTS, sentence
@@ -94,3 +94,28 @@ def test_the_equal_error_rate_is_nothing_for_voices_apart_and_half_for_chance() 
     apart = np.eye(6)[people] + 0.01 * random.standard_normal((120, 6))
     assert trials.equal_error_rate(apart, people) == pytest.approx(0.0, abs=1e-6)
     assert trials.equal_error_rate(random.standard_normal((120, 6)), people) == pytest.approx(0.5, abs=0.05)
+
+
+def test_noise_comes_from_packages_without_voices_and_music_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unpacked(package: str, scratch: Path) -> str:
+        sounds = scratch / package / "sounds"
+        sounds.mkdir(parents=True)
+        tone = 0.1 * np.sin(np.arange(8000) * 0.1)
+        soundfile.write(sounds / "click.wav", tone, 8000)
+        soundfile.write(sounds / "speak-princess.wav", tone, 8000)
+        soundfile.write(sounds / "silence.wav", np.zeros(8000), 8000)
+        soundfile.write(sounds / "song.wav", np.concatenate([np.full(8000, value / 1000) for value in range(100)]), 8000)
+        return "1.0"
+
+    monkeypatch.setattr(noise_recordings, "PACKAGES", {"effects": "CC0"})
+    monkeypatch.setattr(noise_recordings, "_unpacked", unpacked)
+    folder = noise_recordings.fetch(config.Data(noises=str(tmp_path / "noise")))
+    files = sorted(folder.glob("*.flac"))
+    assert [path.name for path in files] == [
+        "effects_0000_click.flac",
+        *(f"effects_{number:04d}_song.flac" for number in (1, 2, 3)),
+    ]
+    pieces = [soundfile.read(path)[0] for path in files[1:]]
+    assert [len(piece) for piece in pieces] == [20 * config.RATE] * 3
+    assert [float(np.median(piece)) for piece in pieces] == pytest.approx([0.0165, 0.0495, 0.0835], abs=0.0015)
+    assert (folder / "SOURCES.tsv").read_text().splitlines()[1:] == ["effects\t1.0\tCC0\t4"]

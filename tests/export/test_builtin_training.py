@@ -227,6 +227,17 @@ def test_a_run_goes_on_with_more_voices_if_a_teacher_places_them(recipe: config.
     assert len(more.student.centres) == 3
 
 
+def test_every_weight_learns_from_one_optimiser_and_the_layers_matrices_from_muon(recipe: config.Recipe, tmp_path: Path) -> None:
+    trainer = training.Trainer(moved(recipe, tmp_path / "run"))
+    adam, muon = ({id(value) for group in one.param_groups for value in group["params"]} for one in trainer.optimisers)
+    assert not adam & muon
+    assert adam | muon == {id(value) for value in trainer.student.parameters() if value.requires_grad}
+    layer = trainer.student.sd.wavlm.encoder.layers[0]
+    assert {id(layer.attention.q_proj.weight), id(layer.feed_forward.output_dense.weight)} <= muon
+    assert {id(layer.attention.gru_rel_pos_linear.weight), id(trainer.student.sd.classifier.weight)} <= adam
+    assert len(training.Trainer(moved(recipe, tmp_path / "voice", only_voice=True)).optimisers) == 1
+
+
 def test_the_learning_rate_rises_stays_and_falls() -> None:
     settings = config.Training(steps=100, warmup=10, peak_rate=1.0, decay_from=0.6)
     rates = [training.learning_rate(step, settings) for step in range(101)]

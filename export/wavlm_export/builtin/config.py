@@ -62,11 +62,11 @@ class Simulation:
     """How often people talk at once without regard for each other, as in LibriMix, instead of taking turns."""
     speeds: tuple[float, ...] = (1.0, 0.9, 1.1, 0.82, 1.2)
     """Each speed of each voice counts as another person."""
-    reverberation: float = 0.55
+    reverberation: float = 0.65
     noise: float = 0.85
     telephone: float = 0.2
     codec: float = 0.1
-    speaker_gain_db: tuple[float, float] = (-9.0, 3.0)
+    speaker_gain_db: tuple[float, float] = (-14.0, 3.0)
     window_gain_db: tuple[float, float] = (-35.0, 6.0)
     noise_below_db: tuple[float, float] = (2.0, 40.0)
     """How far the noise lies below the speech."""

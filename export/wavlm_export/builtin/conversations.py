@@ -26,7 +26,7 @@ TAIL = 80
 """Samples after the last hop, so that the last frame has its whole receptive field of 400."""
 EDGE = 160
 """Samples over which a turn fades in and out."""
-FAR = 0.35
+FAR = 0.5
 """How often a reverberant conversation is heard by a distant microphone."""
 
 

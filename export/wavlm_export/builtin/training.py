@@ -59,7 +59,7 @@ class From(Sampler[list[int]]):
 
 
 class Trainer:
-    """A student, its optimiser and the step it has come to."""
+    """A student, its optimisers and the step it has come to."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.settings = recipe, recipe.training
@@ -81,17 +81,22 @@ class Trainer:
         model.freeze(self.student, self.settings.frozen_convolutions, only_voice=self.settings.only_voice)
         self.student.to(self.device)
         self.energies = losses.LogMel().to(self.device)
-        self.optimiser = torch.optim.AdamW(self._groups(), lr=self.settings.peak_rate, betas=(0.9, 0.98), fused=True)
+        rate, matrices = self.settings.peak_rate, self._groups(_muons)
+        others = self._groups(lambda name, value: not _muons(name, value))
+        self.optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), fused=True)]
+        if matrices:
+            # Muon (Jordan et al. 2024) for the transformer's matrices, with the step sizes of AdamW.
+            self.optimisers.append(torch.optim.Muon(matrices, lr=rate, adjust_lr_fn="match_rms_adamw"))
         self.step = 0
         self._answer = torch.compile(self.student) if self.settings.compile else self.student
         if (self.folder / STATE).exists():
             self._resume()
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """What learns, by the decay of its weights and by how many times the rate it learns with."""
+    def _groups(self, wanted: Callable[[str, torch.nn.Parameter], bool]) -> list[dict[str, Any]]:
+        """Of what learns and is wanted, groups by the decay of its weights and by how many times the rate it learns with."""
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for name, value in self.student.named_parameters():
-            if value.requires_grad:
+            if value.requires_grad and wanted(name, value):
                 times = self.settings.voice_rate if name.startswith(("sv.", "voices.")) else 1.0
                 groups.setdefault((times, self.settings.weight_decay if value.ndim > 1 else 0.0), []).append(value)
         return [{"params": values, "weight_decay": decay, "times": times} for (times, decay), values in groups.items()]
@@ -106,7 +111,8 @@ class Trainer:
             # A teacher's centres belong to the voices of now: more of them may have come since.
             state["student"]["centres"] = self.student.centres.detach()
         self.student.load_state_dict(state["student"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         self.step = state["step"]
 
     def save(self) -> None:
@@ -115,7 +121,7 @@ class Trainer:
         aside = self.folder / (STATE + ".part")
         state = {
             "student": self.student.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "step": self.step,
             "people": len(self.conversations.cast),
         }
@@ -139,8 +145,9 @@ class Trainer:
         """One step; the losses."""
         samples, activity, counted, people = (part.to(self.device, non_blocking=True) for part in batch)
         rate = learning_rate(self.step, self.settings)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["times"]
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group["times"]
         with torch.autocast(self.device.type, torch.bfloat16):
             answer = self._answer(samples)
         frames = answer.activity.shape[1]
@@ -156,10 +163,12 @@ class Trainer:
                 parts["mel"] = losses.mel_loss(answer.mels, self.energies(samples))
         weights = {"activity": 1.0, "voice": settings.voice_weight, "embedding": settings.embedding_weight, "mel": settings.mel_weight}
         loss = sum((weights[name] * value for name, value in parts.items()), torch.zeros((), device=self.device))
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.student.parameters(), settings.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.step += 1
         values = {name: float(value.detach()) for name, value in parts.items()}
         if not all(math.isfinite(value) for value in values.values()):
@@ -191,6 +200,11 @@ class Trainer:
                 logits = self.student(samples).activity
                 total += float(losses.activity_loss(logits, activity[:, : logits.shape[1]], counted[:, : logits.shape[1]]))
         return total / VALIDATION
+
+
+def _muons(name: str, value: torch.nn.Parameter) -> bool:
+    """Whether it is a matrix of a transformer layer, without the few small ones of the position's gate."""
+    return value.ndim == 2 and ".encoder.layers." in name and "rel_" not in name
 
 
 def learning_rate(step: int, settings: Training) -> float:
