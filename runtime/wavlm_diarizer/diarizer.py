@@ -19,6 +19,7 @@ from wavlm_diarizer.clustering import SpeakerCount
 from wavlm_diarizer.decoding import decode
 from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import AudioContentError, ModelFormatError, ModelSettingsError, OptionError
+from wavlm_diarizer.in_flight import answered
 from wavlm_diarizer.precision_choice import faster
 from wavlm_diarizer.settings import ModelSettings
 from wavlm_diarizer.silence import is_silence
@@ -112,8 +113,9 @@ class Diarizer:
         single_pass_seconds: float | None = None,
         skip_silence: bool = True,
     ) -> None:
-        from wavlm_diarizer.sessions import open_session, run_options
+        from wavlm_diarizer.sessions import open_session, run_options, windows_at_once
 
+        self._at_once = 1
         if session is None:
             on_cpu = provider.lower() in {"cpu", "cpuexecutionprovider"}
             # Other providers have faster ways to round than the bytes of a file that was made for CPUs.
@@ -121,7 +123,9 @@ class Diarizer:
             file = model_file.find(model, precision=precision, revision=revision, prefer=prefer)
             self._name = file.name
             if on_cpu:
-                self._session = open_session(file.path, threads=threads, spin=spin, low_memory=low_memory)
+                self._at_once = windows_at_once(file.path, threads=threads, low_memory=low_memory)
+                each = threads if self._at_once == 1 else 1
+                self._session = open_session(file.path, threads=each, spin=spin, low_memory=low_memory)
                 own = settings or file.settings(self._session)
             else:
                 from wavlm_diarizer import providers
@@ -243,10 +247,11 @@ class Diarizer:
             length = _Length()
             identical = len(joins) > 1
             skipped = [0] * len(joins)
-            for window in cut(length.count(stream), self._windows, time_base):
+            windows = cut(length.count(stream), self._windows, time_base)
+            for window, answers in answered(windows, self._each_channel, self._at_once):
                 identical = identical and not np.any(window.samples != window.samples[:, :1])
                 first_frame = time_base.frame_at(window.start)
-                for index, (join, answer) in enumerate(zip(joins, self._each_channel(window), strict=True)):
+                for index, (join, answer) in enumerate(zip(joins, answers, strict=True)):
                     skipped[index] += not np.any(answer.probabilities)
                     _add(join, first_frame, answer)
                 if progress is not None:
@@ -263,9 +268,9 @@ class Diarizer:
         """What the model answers for every window of a recording, to be joined and decoded in several ways by :meth:`understood`."""
         with open_audio(source, name=name, rate=self.time_base.sample_rate) as stream:
             length = _Length()
+            cuts = cut(length.count(stream), self._windows, self.time_base)
             windows = [
-                (self.time_base.frame_at(window.start), self._answer(np.ascontiguousarray(window.samples[:, 0])))
-                for window in cut(length.count(stream), self._windows, self.time_base)
+                (self.time_base.frame_at(window.start), answers[0]) for window, answers in answered(cuts, self._each_channel, self._at_once)
             ]
             return Heard(tuple(windows), length.samples, stream.name, stream.complete, tuple(stream.warnings))
 

@@ -5,6 +5,7 @@ In: a model's path or bytes. Out: an ``onnxruntime.InferenceSession`` on the CPU
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,6 +98,24 @@ def open_session(
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelFormatError(f"{name} is not an ONNX model that onnxruntime {onnxruntime.__version__} can run: {reason}") from error
+
+
+SMALL_MODEL = 40_000_000
+"""Bytes of a model file below which windows are worked on side by side, one thread each.
+
+Two windows at once, one thread each, against one window with two threads, on two cores: 1.8 times as fast with the built-in model (5 MB);
+1.1 times with a full-size one (100 MB), which would take twice the memory for it.
+"""
+
+
+def windows_at_once(model: Path, *, threads: int | None = None, low_memory: bool = False) -> int:
+    """How many windows to work on at the same time, each with one thread of ``threads``; 1: all threads work on one window."""
+    threads = threads or usable_cores()
+    if low_memory or threads == 1:
+        return 1
+    # Weights may lie in a file of their own beside the model: model.onnx_data, model.onnx.data.
+    size = sum(part.stat().st_size for part in model.parent.glob(f"{glob.escape(model.name)}*") if part.is_file())
+    return threads if size < SMALL_MODEL else 1
 
 
 def _exact(model: str | Path | bytes) -> str | Path | bytes:
