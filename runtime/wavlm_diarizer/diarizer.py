@@ -168,6 +168,11 @@ class Diarizer:
         """Samples, frames and seconds of the model."""
         return self._settings.time_base
 
+    @property
+    def at_once(self) -> int:
+        """How many windows, or recordings, it can work on at the same time; 1: a second thread would gain nothing."""
+        return self._at_once
+
     def with_decoding(self, decoding: Decoding) -> Diarizer:
         """A diarizer with the same opened model and another decoding."""
         return self._with(decoding=decoding)

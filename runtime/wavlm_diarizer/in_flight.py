@@ -1,4 +1,4 @@
-"""Windows in, the same windows with their answers out, in the same order: several of them are worked on at once.
+"""Windows (or whole recordings) in, the same with their answers out, in the same order: several of them are worked on at once.
 
 The products of a small model are too small to be shared out: two threads on one window are hardly faster than one, on two windows they
 are 1.8 times as fast (``docs/decisions/less_work.md``). While they work, the next windows are read and resampled.
@@ -20,23 +20,27 @@ Out = TypeVar("Out")
 def answered(windows: Iterable[In], answer: Callable[[In], Out], at_once: int) -> Iterator[tuple[In, Out]]:
     """Each of ``windows`` with its answer, in order, ``at_once`` being answered at the same time; 1: in this thread.
 
-    At most ``at_once + 1`` windows are held. An error in reading or answering is raised in its turn; what has not begun by then is left.
+    At most ``at_once + 1`` windows are held. An error in reading or answering is raised in its turn; what has not begun by then is left,
+    and what has is waited for, unless it is the user who interrupts.
     """
     if at_once == 1:
         for window in windows:
             yield window, answer(window)
         return
     waiting: deque[tuple[In, Future[Out]]] = deque()
-    with ThreadPoolExecutor(at_once, thread_name_prefix="wavlm-diarizer") as pool:
-        try:
-            for window in windows:
-                waiting.append((window, pool.submit(answer, window)))
-                if len(waiting) > at_once:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="wavlm-diarizer")
+    patient = True
+    try:
+        for window in windows:
+            waiting.append((window, pool.submit(answer, window)))
+            if len(waiting) > at_once:
                 first, future = waiting.popleft()
                 yield first, future.result()
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        while waiting:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    except KeyboardInterrupt:
+        patient = False
+        raise
+    finally:
+        pool.shutdown(wait=patient, cancel_futures=True)

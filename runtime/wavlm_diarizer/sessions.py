@@ -54,10 +54,8 @@ def session_options(*, threads: int | None = None, spin: bool = False, low_memor
     instead of a second, rearranged copy, and the arena grows by what is asked for only.
     """
     onnxruntime = load_onnxruntime()
-    if threads is not None and (isinstance(threads, bool) or threads < 1):
-        raise OptionError(f"threads must be at least 1, not {threads}.")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or usable_cores()
+    options.intra_op_num_threads = _threads(threads)
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3  # errors only: what matters to a user is raised
@@ -100,6 +98,13 @@ def open_session(
         raise ModelFormatError(f"{name} is not an ONNX model that onnxruntime {onnxruntime.__version__} can run: {reason}") from error
 
 
+def _threads(wanted: int | None) -> int:
+    """So many as are wanted; those that this process may use if nothing is said."""
+    if wanted is not None and (isinstance(wanted, bool) or wanted < 1):
+        raise OptionError(f"threads must be at least 1, not {wanted}.")
+    return wanted or usable_cores()
+
+
 SMALL_MODEL = 40_000_000
 """Bytes of a model file below which windows are worked on side by side, one thread each.
 
@@ -110,7 +115,7 @@ Two windows at once, one thread each, against one window with two threads, on tw
 
 def windows_at_once(model: Path, *, threads: int | None = None, low_memory: bool = False) -> int:
     """How many windows to work on at the same time, each with one thread of ``threads``; 1: all threads work on one window."""
-    threads = threads or usable_cores()
+    threads = _threads(threads)
     if low_memory or threads == 1:
         return 1
     # Weights may lie in a file of their own beside the model: model.onnx_data, model.onnx.data.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from wavlm_diarizer import Diarizer, sessions
+from wavlm_diarizer.cli.progress import ProgressBar, StoppedError
 from wavlm_diarizer.in_flight import answered
 from wavlm_diarizer.model_file import BUILTIN, SAMPLE
 
@@ -85,6 +86,27 @@ def test_an_error_in_reading_ends_it_and_leaves_no_thread() -> None:
     with pytest.raises(OSError, match="the disk is gone"):
         list(answered(windows(), lambda number: number, 2))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("wavlm-diarizer")]
+
+
+def test_an_interrupt_does_not_wait_for_what_is_being_done() -> None:
+    released = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 0
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(answered(items(), lambda _: released.wait(60), 2))
+    assert not released.is_set()
+    released.set()
+
+
+def test_a_recording_in_another_thread_stops_when_the_bar_has_ended() -> None:
+    with ProgressBar(2, quiet=True) as bar:
+        update = bar.start("one")
+        update(1.0, 2.0)
+    with pytest.raises(StoppedError):
+        update(2.0, 2.0)
 
 
 def test_small_models_work_on_windows_side_by_side_and_large_ones_on_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

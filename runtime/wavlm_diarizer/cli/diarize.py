@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         if chosen != {EMBEDDED}:
             raise OptionError(f"Only {EMBEDDED} has a place for embeddings: add -f {EMBEDDED}.")
     from wavlm_diarizer.cli.progress import ProgressBar
+    from wavlm_diarizer.in_flight import answered
     from wavlm_diarizer.voices import Voices
 
     voices = Voices.load(arguments.voices) if arguments.voices else None
@@ -98,9 +99,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     failed = 0
     with ProgressBar(len(found), quiet=arguments.quiet) as bar:
-        for recording, target in zip(found, targets, strict=True):
+
+        def diarized(recording: Recording) -> Diarization | DiarizerError:
             try:
-                result = _diarize(diarizer, recording, arguments, voices, bar.start(recording.relative.name))
+                return _diarize(diarizer, recording, arguments, voices, bar.start(recording.relative.name))
+            except DiarizerError as error:
+                return error
+
+        results = answered(found, diarized, diarizer.at_once if len(found) > 1 else 1)
+        for target, (_, result) in zip(targets, results, strict=True):
+            try:
+                if isinstance(result, DiarizerError):
+                    raise result
                 _write(result, target, arguments)
             except DiarizerError as error:
                 if len(found) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Self
 
@@ -17,8 +18,12 @@ PATIENCE_SECONDS = 1.0
 """Work that ends within this time shows no bar."""
 
 
+class StoppedError(Exception):
+    """Raised in a recording's own thread once the others have ended with an error."""
+
+
 class ProgressBar:
-    """One line for the recording at work. Without a terminal, or quiet, it only prints what is said."""
+    """One line for the recordings at work, started from any thread. Without a terminal, or quiet, it only prints what is said."""
 
     def __init__(self, recordings: int, *, quiet: bool) -> None:
         self._recordings = recordings
@@ -26,20 +31,29 @@ class ProgressBar:
         self._began = time.monotonic()
         self._wanted = not quiet and sys.stderr.isatty()
         self._bar: RichProgress | None = None
+        self._lock = threading.Lock()
+        self._stopped = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stopped = True
         if self._bar is not None:
             self._bar.stop()
 
     def start(self, name: str) -> Progress:
-        """Begin with the next recording; the answer is to be called with the seconds done and the seconds in all."""
-        self._done += 1
-        label = name if self._recordings == 1 else f"{name} ({self._done} of {self._recordings})"
+        """Begin with the next recording; the answer is to be called with the seconds done and the seconds in all.
+
+        It raises :class:`StoppedError` once the bar has ended.
+        """
+        with self._lock:
+            self._done += 1
+            label = name if self._recordings == 1 else f"{name} ({self._done} of {self._recordings})"
 
         def update(seconds: float, total: float | None) -> None:
+            if self._stopped:
+                raise StoppedError
             if not self._wanted or (self._bar is None and time.monotonic() - self._began < PATIENCE_SECONDS):
                 return
             bar = self._open()
@@ -56,12 +70,13 @@ class ProgressBar:
 
     def _open(self) -> RichProgress:
         """The bar, made when it is first needed."""
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        with self._lock:
+            if self._bar is None:
+                from rich.console import Console
+                from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.add_task("", total=None)
-            self._bar.start()
-        return self._bar
+                columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+                self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+                self._bar.add_task("", total=None)
+                self._bar.start()
+            return self._bar
