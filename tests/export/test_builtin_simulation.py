@@ -19,6 +19,19 @@ from wavlm_export.builtin.conversations import TAIL, Conversations
 from wavlm_export.builtin.prepare import noises, prepare, speech_by_energy
 
 HOP = config.HOP
+UNDISTURBED = config.Simulation(
+    seconds=4.0,
+    speakers=(0.0, 1.0),
+    speeds=(1.0,),
+    reverberation=0.0,
+    noise=0.0,
+    telephone=0.0,
+    codec=0.0,
+    window_gain_db=(0.0, 0.0),
+    events=0.0,
+    bystander=0.0,
+    pause_seconds=0.0,
+)
 
 
 def clip(seconds: float, hertz: float, seed: int) -> np.ndarray:
@@ -136,14 +149,51 @@ def test_the_asked_number_of_people_speaks_and_a_fourth_is_not_counted(cast: voi
 
 
 def test_without_any_disturbance_the_labels_are_where_the_sound_is(cast: voices.Cast) -> None:
-    quiet = config.Simulation(
-        seconds=4.0, speakers=(0.0, 1.0), speeds=(1.0,), reverberation=0.0, noise=0.0, telephone=0.0, codec=0.0, window_gain_db=(0.0, 0.0)
-    )
-    conversations = Conversations(voices.Cast(cast.voices, (1.0,)), quiet, 0)
+    conversations = Conversations(voices.Cast(cast.voices, (1.0,)), UNDISTURBED, 0)
     for number in range(20):
         one = conversations[number]
         level = np.sqrt(np.mean(one.samples[: 200 * HOP].reshape(200, HOP) ** 2, axis=1))
         assert np.mean((level > 3e-3) == one.activity.any(axis=1)) > 0.97
+
+
+def test_pauses_count_as_speech_in_a_conversation_and_not_in_a_mixture(cast: voices.Cast) -> None:
+    for full_overlap, filled in ((0.0, True), (1.0, False)):
+        without = Conversations(cast, replace(UNDISTURBED, speakers=(0.0, 0.0, 1.0), full_overlap=full_overlap), 0)
+        with_them = Conversations(cast, replace(without.settings, pause_seconds=0.5), 0)
+        added = [with_them[number].activity.sum() - without[number].activity.sum() for number in range(10)]
+        assert (max(added) > 0) == filled
+        assert min(added) >= 0
+        shortest = min(_shortest_pause(with_them[number].activity) for number in range(10))
+        assert (shortest >= 25) == filled
+
+
+def _shortest_pause(activity: np.ndarray) -> int:
+    lengths = [400]
+    for column in activity.T:
+        on = np.flatnonzero(column)
+        lengths += [int(gap) - 1 for gap in np.diff(on) if gap > 1]
+    return min(lengths)
+
+
+def test_an_event_is_heard_for_a_moment_and_not_labelled(cast: voices.Cast) -> None:
+    quiet = Conversations(cast, UNDISTURBED, 0)
+    loud = Conversations(cast, replace(UNDISTURBED, events=1.0), 0)
+    shares = []
+    for number in range(20):
+        assert np.array_equal(quiet[number].activity, loud[number].activity)
+        shares.append(np.mean(np.abs(loud[number].samples - quiet[number].samples) > 3e-3))
+    assert 0 < np.mean(shares) < 0.75
+    assert max(shares) > 0.3
+
+
+def test_a_bystander_is_heard_faintly_and_not_labelled(cast: voices.Cast) -> None:
+    quiet = Conversations(cast, UNDISTURBED, 0)
+    faint = Conversations(cast, replace(UNDISTURBED, bystander=1.0), 0)
+    for number in range(10):
+        assert np.array_equal(quiet[number].activity, faint[number].activity)
+        one, other = quiet[number].samples, faint[number].samples
+        below = 10 * np.log10(np.mean(one**2) / np.mean((other - one) ** 2))
+        assert 20 < below < 42
 
 
 def test_noise_is_as_loud_as_asked_whatever_its_kind(cast: voices.Cast) -> None:

@@ -58,7 +58,7 @@ class Simulation:
     """Length of a window."""
     speakers: tuple[float, ...] = (0.08, 0.17, 0.45, 0.23, 0.07)
     """How often 0, 1, 2, 3 and 4 people speak. Frames in which the fourth of them talks have no label to give and do not count."""
-    full_overlap: float = 0.45
+    full_overlap: float = 0.3
     """How often people talk at once without regard for each other, as in LibriMix, instead of taking turns."""
     speeds: tuple[float, ...] = (1.0, 0.9, 1.1, 0.82, 1.2)
     """Each speed of each voice counts as another person."""
@@ -70,6 +70,13 @@ class Simulation:
     window_gain_db: tuple[float, float] = (-35.0, 6.0)
     noise_below_db: tuple[float, float] = (2.0, 40.0)
     """How far the noise lies below the speech."""
+    events: float = 0.4
+    """How often a noise or music is about as loud as the speech, for a moment."""
+    bystander: float = 0.2
+    """How often someone far away talks whom nobody would write down."""
+    pause_seconds: float = 1.0
+    """In conversations, pauses of one person up to this count as speech, as annotators have it; where people talk at once, as simulated
+    mixtures have it, they do not. 0: never."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wavlm_export.builtin.config import HOP, LABELS
-from wavlm_export.builtin.noise import noise
+from wavlm_export.builtin.config import HOP, LABELS, RATE
+from wavlm_export.builtin.noise import babble, noise
+from wavlm_export.builtin.prepare import whole
 from wavlm_export.builtin.rooms import companded, convolve, room, telephone, tilt
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ EDGE = 160
 """Samples over which a turn fades in and out."""
 FAR = 0.5
 """How often a reverberant conversation is heard by a distant microphone."""
+LONGEST_EVENT = 6 * RATE
+"""Samples of the longest jingle, rustle or passing car."""
+EVENT_BELOW_DB = (-4.0, 14.0)
+"""How far such an event lies below the speech."""
+BYSTANDER_BELOW_DB = (24.0, 40.0)
+"""How far someone whom no annotator would write down lies below the speech."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,11 @@ class Conversations:
         settings = self.settings
         count = int(random.choice(len(settings.speakers), p=settings.speakers))
         people = self.cast.draw(count, random)
-        turns = self._turns(len(people), random)
+        turns, in_turn = self._turns(len(people), random)
         tracks, speech = self._tracks(people, turns, random)
+        if in_turn and settings.pause_seconds:
+            longest = round(settings.pause_seconds * RATE / HOP)
+            speech = np.stack([whole(one, fill=longest, drop=0) for one in speech.T], axis=1)
         samples = self._heard(np.asarray(tracks.sum(axis=0)), random)
         # The columns go to those who speak most, in order of their first word.
         amount = speech.sum(axis=0)
@@ -71,16 +81,17 @@ class Conversations:
         counted = np.where(others.any(axis=1), np.float32(0), np.float32(1))
         return Conversation(samples, activity, counted, names)
 
-    def _turns(self, count: int, random: np.random.Generator) -> NDArray[np.bool_]:
-        """``[frames, count]``: who may speak when."""
-        turns = np.zeros((self.frames, count), dtype=bool)
+    def _turns(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.bool_], bool]:
+        """``[frames, count]``: who may speak when; and whether that is a conversation, rather than two recordings laid over each other."""
+        turns, in_turn = np.zeros((self.frames, count), dtype=bool), count > 0
         if count == 1:
             _alone(turns, random)
         elif count and random.random() < self.settings.full_overlap:
             _at_once(turns, random)
+            in_turn = False
         elif count:
             _in_turn(turns, random)
-        return turns
+        return turns, in_turn
 
     def _tracks(
         self, people: list[int], turns: NDArray[np.bool_], random: np.random.Generator
@@ -98,6 +109,15 @@ class Conversations:
             speech[:, one] = talking & turns[:, one]
         return tracks, speech
 
+    def _event(self, samples: int, random: np.random.Generator) -> NDArray[np.float32]:
+        """Noise or music ``[samples]`` that is about as loud as speech of level 1, for a moment, and silence beside it."""
+        length = int(random.uniform(0.3 * RATE, min(LONGEST_EVENT, samples)))
+        at = int(random.integers(samples - length + 1))
+        event, ramp = np.zeros(samples, dtype=np.float32), np.minimum(1, np.arange(length, dtype=np.float32) / random.uniform(1, RATE))
+        sound = noise(length, None, self.noises, random) * ramp * ramp[::-1]
+        event[at : at + length] = sound * np.float32(10 ** (-random.uniform(*EVENT_BELOW_DB) / 20))
+        return event
+
     def _heard(self, clean: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
         """The sum of the speakers as a recording has it: with noise, through a channel, at some level."""
         settings = self.settings
@@ -109,6 +129,13 @@ class Conversations:
         if random.random() < settings.noise:
             below = 10 ** (-random.uniform(*settings.noise_below_db) / 20)
             samples = samples + np.float32(level * below) * noise(len(samples), self.cast, self.noises, random)
+        # With dice of their own: a conversation stays the same otherwise whether or not they are there.
+        of_event, of_bystander = random.spawn(2)
+        if of_event.random() < settings.events:
+            samples = samples + np.float32(level) * self._event(len(samples), of_event)
+        if of_bystander.random() < settings.bystander:
+            faint = np.float32(level * 10 ** (-of_bystander.uniform(*BYSTANDER_BELOW_DB) / 20))
+            samples = samples + faint * babble(len(samples), self.cast, of_bystander, voices=1)
         if random.random() < settings.telephone:
             samples = telephone(samples)
         elif random.random() < 0.4:

@@ -90,13 +90,14 @@ def tones(samples: int, random: np.random.Generator) -> NDArray[np.float32]:
     return sound
 
 
-def babble(samples: int, cast: Cast, random: np.random.Generator) -> NDArray[np.float32]:
-    """Many far voices at once; nobody would label them."""
+def babble(samples: int, cast: Cast, random: np.random.Generator, voices: int = BABBLE_VOICES) -> NDArray[np.float32]:
+    """Far voices at once ``[samples]``, with an RMS of 1; nobody would label them."""
     sound = np.zeros(samples, dtype=np.float32)
-    for person in random.integers(len(cast), size=BABBLE_VOICES):
+    for person in random.integers(len(cast), size=voices):
         words, _ = cast.speak(int(person), -(-samples // HOP), random)
         sound += words[:samples]
-    return convolve(sound, room(random, far=True))
+    far = convolve(sound, room(random, far=True))
+    return far / np.float32(np.sqrt(np.mean(far * far)) + 1e-9)
 
 
 def noise(samples: int, cast: Cast | None, recordings: Sequence[NDArray[np.int16]], random: np.random.Generator) -> NDArray[np.float32]:
