@@ -148,11 +148,13 @@ class Evaluation:
     """Of :mod:`conditions`: noisy, reverberant, noisy_reverberant, telephone."""
     window_seconds: float = 8.0
     overlap_seconds: float = 4.0
-    threshold: float = 0.4
-    """Onset and offset; it and the five that follow are written into the model file as its defaults."""
+    onset: float = 0.55
+    """A turn begins above it; it and the six that follow are written into the model file as its defaults."""
+    offset: float = 0.45
+    """And ends below this."""
     median_seconds: float = 0.22
     min_on: float = 0.2
-    min_off: float = 0.3
+    min_off: float = 0.4
     likeness: float = 0.45
     """From which two people are one: :attr:`wavlm_diarizer.clustering.Clustering.threshold`."""
     half_seconds: float = 0.7
@@ -163,7 +165,7 @@ class Evaluation:
     @property
     def decoding(self) -> Decoding:
         """How probabilities become turns."""
-        return Decoding(self.threshold, self.threshold, self.median_seconds, self.min_off, self.min_on)
+        return Decoding(self.onset, self.offset, self.median_seconds, self.min_off, self.min_on)
 
     @property
     def clustering(self) -> Clustering:

@@ -140,7 +140,7 @@ def diarize(answer: Answering, samples: NDArray[np.float32], settings: Evaluatio
     time_base = TimeBase()
     windows = WindowSettings.from_seconds(settings.window_seconds, settings.overlap_seconds, settings.window_seconds, time_base)
     alone = SpeakerJoin(LABELS, time_base)
-    by_voice = VoiceJoin(LABELS, time_base, settings.clustering, SpeakerCount.of(), min(ACTIVE, settings.threshold))
+    by_voice = VoiceJoin(LABELS, time_base, settings.clustering, SpeakerCount.of(), min(ACTIVE, settings.onset))
     voices_heard = False
     for window in cut([samples[:, None]], windows, time_base):
         heard = answer(window.samples[:, 0].copy())
