@@ -273,6 +273,30 @@ def test_evaluating_splits_the_error_and_scores_speech_alone(recipe: config.Reci
         evaluation.score_set(evaluation.activity_alone(student.sd), tmp_path / "sd", settings.evaluation, evaluation.Policy())
 
 
+def test_the_mean_of_checkpoints_has_the_mean_of_their_weights(tmp_path: Path, capsys: Any) -> None:
+    students = [model.Student(SIZES, 3) for _ in range(3)]
+    folders = [tmp_path / str(number) for number in range(3)]
+    for student, folder in zip(students, folders, strict=True):
+        model.save(student, folder)
+    written = tmp_path / "recipe.toml"
+    written.write_text("")
+    command = ["average", "--config", str(written), "--output", str(tmp_path / "mean"), "--of"]
+    assert main([*command, *(str(folder / "sd") for folder in folders)]) == 0
+    for head, kind in (("sd", WavLMForAudioFrameClassification), ("sv", WavLMForXVector)):
+        mean = kind.from_pretrained(tmp_path / "mean" / head).state_dict()
+        for name, value in mean.items():
+            theirs = torch.stack([getattr(student, head).state_dict()[name] for student in students])
+            torch.testing.assert_close(value, theirs.mean(dim=0))
+    assert main([*command, str(folders[0] / "sd")]) == 1
+    assert "at least two" in capsys.readouterr().err
+    model.save(model.Student(replace(SIZES, layers=1), 3), tmp_path / "smaller")
+    assert main([*command, str(folders[0] / "sd"), str(tmp_path / "smaller" / "sd")]) == 1
+    assert "different architectures" in capsys.readouterr().err
+    (tmp_path / "sd").mkdir()
+    assert main([*command, str(folders[0] / "sd"), str(tmp_path / "sd")]) == 1
+    assert "voice head" in capsys.readouterr().err
+
+
 def test_a_mistake_in_the_recipe_is_one_sentence(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "recipe.toml").write_text("[nothing]\n")
     assert main(["train", "--config", str(tmp_path / "recipe.toml")]) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from wavlm_diarizer.errors import DiarizerError
 from wavlm_export.builtin import config
@@ -12,10 +13,11 @@ from wavlm_export.builtin import config
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors are one sentence on the error stream."""
     parser = argparse.ArgumentParser(prog="python -m wavlm_export.builtin", description=__doc__)
-    parser.add_argument("command", choices=("voices", "noises", "prepare", "train", "evaluate", "build"))
+    parser.add_argument("command", choices=("voices", "noises", "prepare", "train", "average", "evaluate", "build"))
     parser.add_argument("--config", required=True, metavar="FILE.toml", help="the recipe: see export/recipes/builtin.toml")
     parser.add_argument("--checkpoint", help="evaluate and build: a Hugging Face folder instead of the run's own")
-    parser.add_argument("--output", help="build: where the model file goes, instead of the package's own place")
+    parser.add_argument("--of", nargs="+", default=[], metavar="FOLDER", help="average: the sd folders of two or more checkpoints")
+    parser.add_argument("--output", help="build: where the model file goes (default: the package's own place); average: the mean's folder")
     options = parser.parse_args(arguments)
     try:
         _run(options, config.read(options.config))
@@ -26,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
-    from wavlm_export.builtin import building, evaluation, noise_recordings, prepare, synthesis, training
+    from wavlm_export.builtin import averaging, building, evaluation, noise_recordings, prepare, synthesis, training
 
     if options.command == "voices":
         synthesis.voices(recipe.data, _say)
@@ -36,6 +38,8 @@ def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
         prepare.prepare(recipe.data, _say)
     elif options.command == "train":
         training.train(recipe, _say)
+    elif options.command == "average":
+        averaging.average(options.of, options.output or Path(recipe.training.folder) / "mean", _say)
     elif options.command == "evaluate":
         evaluation.evaluate(recipe, options.checkpoint, _say)
     else:

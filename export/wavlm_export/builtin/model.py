@@ -17,6 +17,8 @@ from wavlm_export.builtin.config import LABELS
 from wavlm_export.builtin.losses import MELS
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from wavlm_export.builtin.config import Model
 
 PREPROCESSOR = {
@@ -152,10 +154,15 @@ def freeze(student: Student, convolutions: int, *, only_voice: bool = False) -> 
 
 
 def save(student: Student, folder: str | Path) -> None:
-    """Write ``sd`` and ``sv`` as Hugging Face folders of float32 safetensors, each aside and then renamed."""
+    """Write ``sd`` and ``sv`` as :func:`save_pair` does."""
+    save_pair(student.sd, student.sv, folder)
+
+
+def save_pair(sd: PreTrainedModel, sv: PreTrainedModel, folder: str | Path) -> None:
+    """Write two models on one backbone as Hugging Face folders ``sd`` and ``sv`` of float32 safetensors, each aside and then renamed."""
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
-    for name, model in (("sd", student.sd), ("sv", student.sv)):
+    for name, model in (("sd", sd), ("sv", sv)):
         aside, old = root / f"{name}.part", root / f"{name}.old"
         for leftover in (aside, old):
             shutil.rmtree(leftover, ignore_errors=True)
