@@ -37,7 +37,7 @@ def draw(content: dict[str, Any], path: Path) -> None:
         axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.set_xticks([], minor=True)
         axes.set_xlim(min(speed.values(), default=1.0) / 1.5, max(speed.values(), default=1.0) * 1.5)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * axes.get_ylim()[1])
         axes.set_title(f"{name} ({part['recordings']} recordings)")
         axes.set_xlabel("seconds per second of audio")
         axes.set_ylabel("DER %, no collar, overlap scored")
