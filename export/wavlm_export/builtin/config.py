@@ -148,13 +148,13 @@ class Evaluation:
     """Of :mod:`conditions`: noisy, reverberant, noisy_reverberant, telephone."""
     window_seconds: float = 8.0
     overlap_seconds: float = 4.0
-    onset: float = 0.55
+    onset: float = 0.6
     """A turn begins above it; it and the six that follow are written into the model file as its defaults."""
-    offset: float = 0.45
+    offset: float = 0.4
     """And ends below this."""
     median_seconds: float = 0.22
     min_on: float = 0.2
-    min_off: float = 0.4
+    min_off: float = 0.3
     likeness: float = 0.45
     """From which two people are one: :attr:`wavlm_diarizer.clustering.Clustering.threshold`."""
     half_seconds: float = 0.7
