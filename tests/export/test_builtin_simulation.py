@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import config, noise, rooms, voices
-from wavlm_export.builtin.conversations import TAIL, Conversations
+from wavlm_export.builtin.conversations import TAIL, Conversations, as_annotated
 from wavlm_export.builtin.prepare import noises, prepare, speech_by_energy
 
 HOP = config.HOP
@@ -156,23 +156,48 @@ def test_without_any_disturbance_the_labels_are_where_the_sound_is(cast: voices.
         assert np.mean((level > 3e-3) == one.activity.any(axis=1)) > 0.97
 
 
-def test_pauses_count_as_speech_in_a_conversation_and_not_in_a_mixture(cast: voices.Cast) -> None:
-    for full_overlap, filled in ((0.0, True), (1.0, False)):
-        without = Conversations(cast, replace(UNDISTURBED, speakers=(0.0, 0.0, 1.0), full_overlap=full_overlap), 0)
-        with_them = Conversations(cast, replace(without.settings, pause_seconds=0.5), 0)
-        added = [with_them[number].activity.sum() - without[number].activity.sum() for number in range(10)]
-        assert (max(added) > 0) == filled
-        assert min(added) >= 0
-        shortest = min(_shortest_pause(with_them[number].activity) for number in range(10))
-        assert (shortest >= 25) == filled
+@pytest.mark.parametrize("mixture", [{"full_overlap": 1.0}, {"full_overlap": 0.0, "laid_over": 1.0}])
+def test_pauses_count_as_speech_in_a_conversation_and_not_in_a_mixture(cast: voices.Cast, mixture: dict[str, float]) -> None:
+    two = replace(UNDISTURBED, seconds=8.0, speakers=(0.0, 0.0, 1.0), full_overlap=0.0, laid_over=0.0)
+    for settings, filled in ((two, True), (replace(two, **mixture), False)):
+        without = Conversations(cast, settings, 0)
+        with_them = Conversations(cast, replace(settings, pause_seconds=0.5), 0)
+        pairs = [(with_them[number].activity, without[number].activity) for number in range(10)]
+        assert any(not np.array_equal(one, other) for one, other in pairs) == filled
+        assert all(one.sum() >= other.sum() for one, other in pairs)
 
 
-def _shortest_pause(activity: np.ndarray) -> int:
-    lengths = [400]
-    for column in activity.T:
-        on = np.flatnonzero(column)
-        lengths += [int(gap) - 1 for gap in np.diff(on) if gap > 1]
-    return min(lengths)
+def test_only_pauses_that_are_short_and_that_nobody_else_talks_in_are_filled() -> None:
+    one = np.zeros((100, 2), dtype=bool)
+    one[10:20, 0] = one[30:40, 0] = one[51:60, 0] = one[65:90, 0] = True
+    one[33:35, 1] = one[61:63, 1] = True
+    filled = as_annotated(one, 10)
+    assert np.flatnonzero(filled[:, 0]).tolist() == [*range(10, 40), *range(51, 60), *range(65, 90)]
+    assert np.array_equal(filled[:, 1], one[:, 1])
+
+
+def test_recordings_laid_over_each_other_pause_for_a_second_and_people_in_conversation_seldom(cast: voices.Cast) -> None:
+    two = replace(UNDISTURBED, seconds=8.0, speakers=(0.0, 0.0, 1.0), full_overlap=0.0, pause_seconds=0.0)
+    pauses = {}
+    for share in (0.0, 1.0):
+        made = Conversations(cast, replace(two, laid_over=share), 0)
+        both = [made[number].activity.sum(axis=1) > 1 for number in range(20)]
+        pauses[share] = float(np.mean(both))
+    assert pauses[1.0] > 0.3 > pauses[0.0] > 0
+
+
+def test_in_conversation_loudness_differs_from_sentence_to_sentence_and_some_think_before_they_go_on(cast: voices.Cast) -> None:
+    steady, _ = cast.speak(0, 1000, np.random.default_rng(0))
+    lively, talking = cast.speak(0, 1000, np.random.default_rng(0), voices.Manner(hesitates=1.0, level_db=3.0))
+    assert _spread(steady) < 1.5 < _spread(lively)
+    gaps = np.diff(np.flatnonzero(talking))
+    assert max(gaps) > 15
+
+
+def _spread(samples: np.ndarray) -> float:
+    """Of the loudness of the seconds in which somebody speaks, in dB."""
+    level = np.sqrt(np.mean(samples.reshape(-1, config.RATE // 4) ** 2, axis=1))
+    return float(np.std(20 * np.log10(level[level > 0.5 * np.median(level)])))
 
 
 def test_an_event_is_heard_for_a_moment_and_not_labelled(cast: voices.Cast) -> None:

@@ -56,27 +56,29 @@ class Simulation:
 
     seconds: float = 8.0
     """Length of a window."""
-    speakers: tuple[float, ...] = (0.08, 0.17, 0.45, 0.23, 0.07)
+    speakers: tuple[float, ...] = (0.1, 0.22, 0.42, 0.2, 0.06)
     """How often 0, 1, 2, 3 and 4 people speak. Frames in which the fourth of them talks have no label to give and do not count."""
-    full_overlap: float = 0.3
+    full_overlap: float = 0.15
     """How often people talk at once without regard for each other, as in LibriMix, instead of taking turns."""
+    laid_over: float = 0.2
+    """How often recordings with pauses of their own are laid over each other, instead of people taking turns."""
     speeds: tuple[float, ...] = (1.0, 0.9, 1.1, 0.82, 1.2)
     """Each speed of each voice counts as another person."""
     reverberation: float = 0.65
     noise: float = 0.85
     telephone: float = 0.2
     codec: float = 0.1
-    speaker_gain_db: tuple[float, float] = (-14.0, 3.0)
+    speaker_gain_db: tuple[float, float] = (-11.0, 3.0)
     window_gain_db: tuple[float, float] = (-35.0, 6.0)
     noise_below_db: tuple[float, float] = (2.0, 40.0)
     """How far the noise lies below the speech."""
     events: float = 0.4
     """How often a noise or music is about as loud as the speech, for a moment."""
     bystander: float = 0.2
-    """How often someone far away talks whom nobody would write down."""
-    pause_seconds: float = 1.0
-    """In conversations, pauses of one person up to this count as speech, as annotators have it; where people talk at once, as simulated
-    mixtures have it, they do not. 0: never."""
+    """How often someone far away talks whom nobody would write down; twice as often where nobody else talks."""
+    pause_seconds: float = 1.2
+    """In conversations, pauses of one person up to this in which nobody else talks count as speech, as annotators have it; where
+    recordings are laid over each other, as simulated mixtures have it, they do not. 0: never."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 from wavlm_export.builtin.config import HOP, LABELS, RATE
 from wavlm_export.builtin.noise import babble, noise
-from wavlm_export.builtin.prepare import whole
 from wavlm_export.builtin.rooms import companded, convolve, room, telephone, tilt
+from wavlm_export.builtin.voices import APART, Manner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ TAIL = 80
 """Samples after the last hop, so that the last frame has its whole receptive field of 400."""
 EDGE = 160
 """Samples over which a turn fades in and out."""
-FAR = 0.5
+FAR = 0.45
 """How often a reverberant conversation is heard by a distant microphone."""
 LONGEST_EVENT = 6 * RATE
 """Samples of the longest jingle, rustle or passing car."""
@@ -35,6 +35,10 @@ EVENT_BELOW_DB = (-4.0, 14.0)
 """How far such an event lies below the speech."""
 BYSTANDER_BELOW_DB = (24.0, 40.0)
 """How far someone whom no annotator would write down lies below the speech."""
+TALKING = Manner(hesitates=0.3, level_db=3.0)
+"""In a conversation people stop to think, and are louder in one sentence than in the next."""
+LAID_OVER = Manner(pause_frames=APART)
+"""Recordings that are laid over each other, as in simulated mixtures."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,10 @@ class Conversations:
         settings = self.settings
         count = int(random.choice(len(settings.speakers), p=settings.speakers))
         people = self.cast.draw(count, random)
-        turns, in_turn = self._turns(len(people), random)
-        tracks, speech = self._tracks(people, turns, random)
-        if in_turn and settings.pause_seconds:
-            longest = round(settings.pause_seconds * RATE / HOP)
-            speech = np.stack([whole(one, fill=longest, drop=0) for one in speech.T], axis=1)
+        turns, manner = self._turns(len(people), random)
+        tracks, speech = self._tracks(people, turns, manner, random)
+        if manner is TALKING:
+            speech = as_annotated(speech, round(settings.pause_seconds * RATE / HOP))
         samples = self._heard(np.asarray(tracks.sum(axis=0)), random)
         # The columns go to those who speak most, in order of their first word.
         amount = speech.sum(axis=0)
@@ -81,27 +84,31 @@ class Conversations:
         counted = np.where(others.any(axis=1), np.float32(0), np.float32(1))
         return Conversation(samples, activity, counted, names)
 
-    def _turns(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.bool_], bool]:
-        """``[frames, count]``: who may speak when; and whether that is a conversation, rather than two recordings laid over each other."""
-        turns, in_turn = np.zeros((self.frames, count), dtype=bool), count > 0
+    def _turns(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.bool_], Manner]:
+        """``[frames, count]``: who may speak when; and how they talk."""
+        turns, settings = np.zeros((self.frames, count), dtype=bool), self.settings
+        kind = random.random()
         if count == 1:
             _alone(turns, random)
-        elif count and random.random() < self.settings.full_overlap:
+        elif count and kind < settings.full_overlap:
             _at_once(turns, random)
-            in_turn = False
+            return turns, Manner()
+        elif count and kind < settings.full_overlap + settings.laid_over:
+            turns[:] = True
+            return turns, LAID_OVER
         elif count:
             _in_turn(turns, random)
-        return turns, in_turn
+        return turns, TALKING
 
     def _tracks(
-        self, people: list[int], turns: NDArray[np.bool_], random: np.random.Generator
+        self, people: list[int], turns: NDArray[np.bool_], manner: Manner, random: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Everybody's samples ``[people, n]`` at their own loudness and distance, and speech ``[frames, people]``."""
         tracks = np.zeros((len(people), self.frames * HOP), dtype=np.float32)
         speech = np.zeros((self.frames, len(people)), dtype=bool)
         reverberant, far = random.random() < self.settings.reverberation, random.random() < FAR
         for one, person in enumerate(people):
-            samples, talking = self.cast.speak(person, self.frames, random)
+            samples, talking = self.cast.speak(person, self.frames, random, manner)
             samples = samples * _faded(turns[:, one])
             if reverberant:
                 samples = convolve(samples, room(random, far=far))
@@ -133,7 +140,7 @@ class Conversations:
         of_event, of_bystander = random.spawn(2)
         if of_event.random() < settings.events:
             samples = samples + np.float32(level) * self._event(len(samples), of_event)
-        if of_bystander.random() < settings.bystander:
+        if of_bystander.random() < settings.bystander * (2 if silent else 1):
             faint = np.float32(level * 10 ** (-of_bystander.uniform(*BYSTANDER_BELOW_DB) / 20))
             samples = samples + faint * babble(len(samples), self.cast, of_bystander, voices=1)
         if random.random() < settings.telephone:
@@ -149,6 +156,19 @@ class Conversations:
         samples = samples + np.float32(10 ** random.uniform(-6, -4)) * random.standard_normal(len(samples), dtype=np.float32)
         heard: NDArray[np.float32] = np.clip(np.concatenate((samples, np.zeros(TAIL, dtype=np.float32))), -1, 1).astype(np.float32)
         return heard
+
+
+def as_annotated(speech: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
+    """Speech ``[frames, people]`` with each one's pauses of at most ``longest`` frames filled in which nobody else talks."""
+    filled, others = speech.copy(), speech.sum(axis=1)
+    for one in range(speech.shape[1]):
+        edges = np.diff(speech[:, one].astype(np.int8))
+        stops, starts = np.flatnonzero(edges == -1) + 1, np.flatnonzero(edges == 1) + 1
+        for stop in stops:
+            after = starts[starts > stop]
+            if len(after) and after[0] - stop <= longest and not others[stop : after[0]].any():
+                filled[stop : after[0], one] = True
+    return filled
 
 
 def _gain(decibels: tuple[float, float], random: np.random.Generator) -> float:

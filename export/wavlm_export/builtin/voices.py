@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 INDEX = "voices.json"
 LONG_CLIP, LEAST_PIECE = 150, 100
 """Frames: a clip longer than the one may be entered in its middle, so that at least the other are left."""
+BREATH, APART = 6.0, 60.0
+"""Frames that pass on average between the clips of one who goes on talking, and between utterances that are unrelated."""
+HESITATION = (15, 60)
+"""Frames of a pause for thought."""
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How somebody talks. The default is to read on without a stop."""
+
+    pause_frames: float = BREATH
+    """Between clips, on average; each is drawn from an exponential distribution."""
+    hesitates: float = 0.0
+    """How often a pause for thought takes the place of such a pause."""
+    level_db: float = 0.0
+    """Standard deviation of the loudness from clip to clip."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +96,10 @@ class Cast:
         chosen = random.choice(len(self.voices), count, replace=False, p=self._weight)
         return [int(voice) * len(self.speeds) + int(random.integers(len(self.speeds))) for voice in chosen]
 
-    def speak(self, person: int, frames: int, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """``frames`` frames of one person, clips in random order with short pauses: samples ``[320 * frames]``, speech ``[frames]``."""
+    def speak(
+        self, person: int, frames: int, random: np.random.Generator, manner: Manner = Manner()
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """``frames`` frames of one person, clips in random order with pauses: samples ``[320 * frames]``, speech ``[frames]``."""
         voice, speed = self.voices[person // len(self.speeds)], self.speeds[person % len(self.speeds)]
         needed = int(np.ceil(frames * speed)) + 2
         samples, speech = np.zeros(needed * HOP, dtype=np.float32), np.zeros(needed, dtype=bool)
@@ -91,9 +109,11 @@ class Cast:
             skip = int(random.integers(count - LEAST_PIECE)) if count > LONG_CLIP and random.random() < 0.5 else 0
             take = min(count - skip, needed - at)
             begin = first + skip
-            samples[at * HOP : (at + take) * HOP] = voice.samples[begin * HOP : (begin + take) * HOP]
+            louder = np.float32(10 ** (random.normal(0.0, manner.level_db) / 20))
+            samples[at * HOP : (at + take) * HOP] = louder * voice.samples[begin * HOP : (begin + take) * HOP]
             speech[at : at + take] = voice.speech[begin : begin + take]
-            at += take + int(random.exponential(6))
+            thinks = random.random() < manner.hesitates
+            at += take + int(random.integers(*HESITATION) if thinks else random.exponential(manner.pause_frames))
         samples /= 32768.0
         if speed != 1.0:
             samples = soxr.resample(samples, RATE * speed, RATE, quality="LQ")
