@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -187,6 +188,15 @@ def test_without_debians_tools_one_sentence_says_so(
     assert error.startswith("fetch.py: apt-get and dpkg-deb not found")
     assert error.count("\n") == 1
     assert not (tmp_path / "single" / "SOURCES.tsv").exists()
+
+
+def test_without_the_decoder_of_some_clips_nothing_is_fetched_rather_than_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert fetch.main([str(tmp_path)]) == 1
+    assert "wavlm-diarizer[media]" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_package_that_cannot_be_had_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
