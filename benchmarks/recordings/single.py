@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import re
 import shutil
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import soundfile
 
 from recordings import sound, turns
-from recordings.archives import queen_lines, unpacked
+from recordings.archives import FetchError, queen_lines, unpacked
 from recordings.packages import NOT_SPEECH, QUEEN, SEVERAL_VOICES, UNSEEN, VOICES
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ class Voice:
 
 def build(out: Path, work: Path) -> str:
     """Write the clips of every voice into ``out``; returns what there is, in words. Clips that are there are not decoded again."""
+    if importlib.util.find_spec("av") is None:
+        # Without it some voices would have fewer clips than elsewhere, and the mixtures would be others.
+        raise FetchError("some of the packages' clips need the extra media: pip install 'wavlm-diarizer[media]'")
     seen: set[str] = set()
     found: dict[str, Voice] = {}
     for source in VOICES:
