@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -165,6 +166,18 @@ def test_pauses_count_as_speech_in_a_conversation_and_not_in_a_mixture(cast: voi
         pairs = [(with_them[number].activity, without[number].activity) for number in range(10)]
         assert any(not np.array_equal(one, other) for one, other in pairs) == filled
         assert all(one.sum() >= other.sum() for one, other in pairs)
+        shortest = min(_shortest_pause(one) for one, _ in pairs)
+        assert (shortest >= 25) == filled
+
+
+def _shortest_pause(activity: np.ndarray) -> int:
+    """Of one person while nobody else talks, in frames."""
+    lengths = [400]
+    for column in activity.T:
+        on = np.flatnonzero(column)
+        pauses = [slice(first + 1, after) for first, after in itertools.pairwise(on) if after - first > 1]
+        lengths += [pause.stop - pause.start for pause in pauses if not activity[pause].any()]
+    return int(min(lengths))
 
 
 def test_only_pauses_that_are_short_and_that_nobody_else_talks_in_are_filled() -> None:
@@ -176,14 +189,14 @@ def test_only_pauses_that_are_short_and_that_nobody_else_talks_in_are_filled() -
     assert np.array_equal(filled[:, 1], one[:, 1])
 
 
-def test_recordings_laid_over_each_other_pause_for_a_second_and_people_in_conversation_seldom(cast: voices.Cast) -> None:
+def test_recordings_laid_over_each_other_overlap_more_than_conversations(cast: voices.Cast) -> None:
     two = replace(UNDISTURBED, seconds=8.0, speakers=(0.0, 0.0, 1.0), full_overlap=0.0, pause_seconds=0.0)
-    pauses = {}
+    overlap = {}
     for share in (0.0, 1.0):
         made = Conversations(cast, replace(two, laid_over=share), 0)
         both = [made[number].activity.sum(axis=1) > 1 for number in range(20)]
-        pauses[share] = float(np.mean(both))
-    assert pauses[1.0] > 0.3 > pauses[0.0] > 0
+        overlap[share] = float(np.mean(both))
+    assert overlap[1.0] > 0.3 > overlap[0.0] > 0
 
 
 def test_in_conversation_loudness_differs_from_sentence_to_sentence_and_some_think_before_they_go_on(cast: voices.Cast) -> None:
