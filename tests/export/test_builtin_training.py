@@ -18,7 +18,7 @@ import torch
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import config, evaluation, losses, model, training
+from wavlm_export.builtin import config, evaluation, losses, model, projection, training
 from wavlm_export.builtin.__main__ import main
 from wavlm_export.builtin.prepare import prepare
 
@@ -301,3 +301,60 @@ def test_a_mistake_in_the_recipe_is_one_sentence(tmp_path: Path, capsys: Any) ->
     (tmp_path / "recipe.toml").write_text("[nothing]\n")
     assert main(["train", "--config", str(tmp_path / "recipe.toml")]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_projection_weighs_directions_by_how_well_they_tell_people_apart() -> None:
+    random = np.random.default_rng(3)
+    people = np.repeat(np.arange(40), 30)
+    places = random.standard_normal((40, 2))
+    embeddings = np.zeros((len(people), 6))
+    embeddings[:, :2] = places[people] + 0.1 * random.standard_normal((len(people), 2))
+    embeddings[:, 2:] = 5.0 * random.standard_normal((len(people), 4))  # the loudest directions say nothing of the person
+    found = projection.discriminants(embeddings, people, width=2, shrinkage=0.0)
+    assert np.abs(found[2:]).max() < 0.02 * np.abs(found[:2]).max()
+    apart = embeddings - np.stack([embeddings[people == one].mean(axis=0) for one in range(40)])[people]
+    np.testing.assert_allclose(found.T @ (apart.T @ apart / (len(people) - 40)) @ found, np.eye(2), atol=1e-9)
+
+
+def test_a_projected_head_is_the_projection_of_its_embeddings(recipe: config.Recipe, tmp_path: Path) -> None:
+    folder = training.train(moved(recipe, tmp_path / "run", steps=1))
+    head = WavLMForXVector.from_pretrained(folder / "sv").eval()
+    random = np.random.default_rng(4)
+    matrix, centre = random.standard_normal((16, 5)), random.standard_normal(16)
+    narrow = projection.projected(head, matrix, centre).eval()
+    samples = torch.from_numpy(0.1 * random.standard_normal((2, 16_000)).astype(np.float32))
+    with torch.inference_mode():
+        before, after = head(samples).embeddings.numpy(), narrow(samples).embeddings.numpy()
+    np.testing.assert_allclose(after, (before - centre) @ matrix, rtol=1e-4, atol=1e-4)
+
+
+def test_the_pair_is_projected_and_saved_as_transformers_own_classes(recipe: config.Recipe, tmp_path: Path) -> None:
+    trained = training.train(moved(recipe, tmp_path / "run", steps=1)) / "sd"
+    changed = replace(
+        moved(recipe, tmp_path / "run"),
+        simulation=replace(recipe.simulation, speeds=(1.0, 0.8, 1.2)),
+        projection=config.Projection(width=4, alone=60, conversations=8),
+    )
+    said: list[str] = []
+    found = [projection.project(changed, str(trained), tmp_path / name, said.append) for name in ("one", "two")]
+    assert WavLMForXVector.from_pretrained(found[0].with_name("sv")).config.xvector_output_dim == 4
+    assert said[0].endswith("embeddings of 9 people")
+    first, second = (
+        {name: value.numpy() for name, value in WavLMForXVector.from_pretrained(path.with_name("sv")).state_dict().items()}
+        for path in found
+    )
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name])
+    before, after = (WavLMForAudioFrameClassification.from_pretrained(path).state_dict() for path in (trained, found[0]))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_projection_of_too_few_people_is_refused(recipe: config.Recipe, tmp_path: Path) -> None:
+    trained = training.train(moved(recipe, tmp_path / "run", steps=1)) / "sd"
+    few = replace(moved(recipe, tmp_path / "run"), projection=config.Projection(width=8, alone=16, conversations=4))
+    with pytest.raises(OptionError, match=r"more than 8 people .* lower projection\.width"):
+        projection.project(few, str(trained), tmp_path / "out", str)
+    (trained.with_name("sv")).rename(tmp_path / "elsewhere")
+    with pytest.raises(OptionError, match="no checkpoint with a voice head"):
+        projection.project(few, str(trained), tmp_path / "out", str)
+    assert not (tmp_path / "out").exists()

@@ -139,6 +139,20 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Projection:
+    """How the voice head is projected, once it is trained."""
+
+    width: int = 48
+    """Numbers of an embedding afterwards."""
+    shrinkage: float = 0.2
+    """Share of the variance within people that is taken for the same in all directions."""
+    alone: int = 4000
+    """Windows of one person that it is learned on,"""
+    conversations: int = 1200
+    """and windows of conversations."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How a checkpoint is scored."""
 
@@ -157,9 +171,9 @@ class Evaluation:
     median_seconds: float = 0.22
     min_on: float = 0.2
     min_off: float = 0.3
-    likeness: float = 0.45
+    likeness: float = 0.35
     """From which two people are one: :attr:`wavlm_diarizer.clustering.Clustering.threshold`."""
-    half_seconds: float = 0.7
+    half_seconds: float = 1.5
     """:attr:`wavlm_diarizer.clustering.Clustering.half_seconds` of the voices."""
     collar: float = 0.0
     skip_overlap: bool = False
@@ -183,6 +197,7 @@ class Recipe:
     simulation: Simulation = field(default_factory=Simulation)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
+    projection: Projection = field(default_factory=Projection)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
 
@@ -203,7 +218,14 @@ def read(path: str | Path) -> Recipe:
 
 def from_tables(tables: Mapping[str, Any], name: str = "the recipe") -> Recipe:
     """A recipe from nested mappings; what is not named keeps its default."""
-    kinds: dict[str, type[Any]] = {"data": Data, "simulation": Simulation, "model": Model, "training": Training, "evaluation": Evaluation}
+    kinds: dict[str, type[Any]] = {
+        "data": Data,
+        "simulation": Simulation,
+        "model": Model,
+        "training": Training,
+        "projection": Projection,
+        "evaluation": Evaluation,
+    }
     unknown = sorted(set(tables) - set(kinds))
     if unknown:
         raise OptionError(f"{name} has a table [{unknown[0]}]; there are only {', '.join(kinds)}.")

@@ -177,11 +177,8 @@ class Trainer:
 
     def _embedding_loss(self, frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
         """Names the voice of every speaker who is alone for a second, by the voice head pooled over just those frames."""
-        margin = (target.shape[1] - frames.shape[1]) // 2
-        inner = target[:, margin : margin + frames.shape[1]]
-        alone = (inner[:, None, :] == people[:, :, None]) & (people[:, :, None] >= 0)
-        window, column = torch.nonzero(alone.sum(dim=2) >= LEAST_SOLO, as_tuple=True)
-        embeddings = self.student.embeddings(frames[window], alone[window, column].float())
+        window, column, mask = alone(frames, target, people)
+        embeddings = self.student.embeddings(frames[window], mask)
         centres, named = self.student.centres, people[window, column]
         loss = losses.margin_loss(embeddings, centres, named)
         # Learned centres may move to where the embeddings are; a teacher's say where those should be.
@@ -200,6 +197,19 @@ class Trainer:
                 logits = self.student(samples).activity
                 total += float(losses.activity_loss(logits, activity[:, : logits.shape[1]], counted[:, : logits.shape[1]]))
         return total / VALIDATION
+
+
+def alone(frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Who speaks alone for a second in which window: window ``[n]``, column ``[n]``, and in which of its frames ``[n, frames']``.
+
+    ``frames`` ``[batch, frames', tdnn]`` of the voice head, ``target`` ``[batch, frames]`` of :func:`losses.voice_target`, ``people``
+    ``[batch, 3]``.
+    """
+    margin = (target.shape[1] - frames.shape[1]) // 2
+    inner = target[:, margin : margin + frames.shape[1]]
+    solo = (inner[:, None, :] == people[:, :, None]) & (people[:, :, None] >= 0)
+    window, column = torch.nonzero(solo.sum(dim=2) >= LEAST_SOLO, as_tuple=True)
+    return window, column, solo[window, column].float()
 
 
 def _muons(name: str, value: torch.nn.Parameter) -> bool:

@@ -1,0 +1,135 @@
+"""A trained pair in, the same pair out whose voice head knows what to ignore: its last layer is followed by a linear projection.
+
+The embeddings of one person differ from window to window: other words, another room, noise, who else talks. Linear discriminant analysis
+finds the directions in which they differ little compared with how far people lie apart, and weighs those; the others are left out, so the
+embeddings become shorter too (for its place in speaker recognition see Dehak et al. 2011, "Front-end factor analysis for speaker
+verification"). Being linear, it costs nothing: it is multiplied into the head's last layer.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from transformers import WavLMForAudioFrameClassification, WavLMForXVector
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin import losses, model, prepare, training, voices
+from wavlm_export.builtin.conversations import Conversations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from wavlm_export.builtin.config import Recipe
+
+SEED = 991
+"""Of the conversations, which are none of those of the training."""
+ALONE_SECONDS, ALONE_SPEAKERS = 4.0, (0.0, 1.0)
+"""Beside the recipe's conversations there are shorter windows of one person each, so that every voice is heard."""
+UNUSED = ("classifier.", "objective.")
+"""Parts of the class that are behind the embedding."""
+
+
+def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: Callable[[str], None]) -> Path:
+    """Write the pair of ``checkpoint`` (its ``sd`` folder; default: the run's own) with a projected voice head as ``output/sd`` and ``sv``.
+
+    The projection is learned on conversations of the packed voices that are not held out. The path of ``output/sd``. Raises
+    :class:`OptionError` if there is no voice head, or if too few people were heard.
+    """
+    source = checkpoint or str(Path(recipe.training.folder) / training.CHECKPOINT / "sd")
+    beside = model.voice_folder(source)
+    if beside is None:
+        raise OptionError(f"There is no checkpoint with a voice head beside {source}: to a folder ...sd belongs one ...sv.")
+    torch.set_num_threads(recipe.training.threads)
+    embeddings, people = heard(recipe, source)
+    report(f"{len(people)} embeddings of {len(np.unique(people))} people")
+    head = WavLMForXVector.from_pretrained(beside)
+    scale = float(np.linalg.norm(embeddings, axis=1).mean())
+    unit = embeddings / (np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-9)
+    projection = discriminants(unit, people, recipe.projection.width, recipe.projection.shrinkage)
+    narrow = projected(head, projection / scale, scale * unit.mean(axis=0))
+    model.save_pair(WavLMForAudioFrameClassification.from_pretrained(source), narrow, output)
+    report(f"voices of {recipe.projection.width} numbers: {Path(output) / 'sd'}")
+    return Path(output) / "sd"
+
+
+def heard(recipe: Recipe, checkpoint: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Embeddings ``[n, width]`` of everybody who is alone for a second in a simulated window, and who each of them is ``[n]``."""
+    every = [one for one in voices.load(recipe.data.packed) if one.name not in recipe.data.unseen]
+    cast, noise = voices.Cast(every, recipe.simulation.speeds), prepare.noises(recipe.data.noises)
+    student = model.Student(recipe.model, len(cast))
+    model.start_from(student, checkpoint)
+    student.eval()
+    settings = recipe.projection
+    found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
+    alone = replace(recipe.simulation, seconds=ALONE_SECONDS, speakers=ALONE_SPEAKERS)
+    for simulation, windows in ((alone, settings.alone), (recipe.simulation, settings.conversations)):
+        batch = recipe.training.batch
+        loader = DataLoader(
+            training.Windows(Conversations(cast, simulation, SEED, noise)),
+            batch_sampler=training.From(0, windows // batch, batch),
+            num_workers=recipe.training.workers,
+            multiprocessing_context="fork" if recipe.training.workers else None,
+        )
+        for samples, activity, counted, people in loader:
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+                answer = student(samples)
+            frames = answer.activity.shape[1]
+            target = losses.voice_target(activity[:, :frames], people, counted[:, :frames])
+            window, column, mask = training.alone(answer.frames, target, people)
+            with torch.inference_mode():
+                embeddings = student.embeddings(answer.frames[window].float(), mask)
+            found.append((embeddings.numpy(), people[window, column].numpy()))
+    if not found:
+        raise OptionError("No window was heard: raise projection.alone and projection.conversations to at least training.batch.")
+    return np.concatenate([one for one, _ in found]).astype(np.float64), np.concatenate([who for _, who in found])
+
+
+def discriminants(embeddings: NDArray[np.float64], people: NDArray[np.int64], width: int, shrinkage: float) -> NDArray[np.float64]:
+    """The ``[dim, width]`` directions that tell people apart best, each with a variance of 1 within people.
+
+    ``embeddings`` ``[n, dim]``. ``shrinkage``: the share of the variance within people that is taken for the same in all directions,
+    because there are few windows of each. Raises :class:`OptionError` if not more than ``width`` people were heard twice.
+    """
+    names, person = np.unique(people, return_inverse=True)
+    windows = np.bincount(person)
+    if np.sum(windows > 1) <= width or width > embeddings.shape[1]:
+        raise OptionError(
+            f"A projection to {width} numbers needs embeddings of at least {width}, and more than {width} people who were heard twice; "
+            f"here {np.sum(windows > 1)} were, with embeddings of {embeddings.shape[1]}: lower projection.width."
+        )
+    means = np.stack([embeddings[person == one].mean(axis=0) for one in range(len(names))])
+    apart = embeddings - means[person]
+    within = apart.T @ apart / (len(embeddings) - len(names))
+    # What the means of few windows differ by chance is not how far people lie apart.
+    between = np.cov(means.T) - within * np.mean(1 / windows)
+    dim = len(within)
+    whitening = np.linalg.cholesky(np.linalg.inv((1 - shrinkage) * within + shrinkage * np.trace(within) / dim * np.eye(dim)))
+    _, vectors = np.linalg.eigh(whitening.T @ between @ whitening)
+    directions: NDArray[np.float64] = whitening @ vectors[:, ::-1][:, :width]
+    return directions
+
+
+def projected(head: WavLMForXVector, projection: NDArray[np.float64], centre: NDArray[np.float64]) -> WavLMForXVector:
+    """The head whose embeddings are ``(embedding - centre) @ projection``; its classifier, which nobody uses, is a new one."""
+    config = deepcopy(head.config)
+    config.xvector_output_dim = projection.shape[1]
+    narrow = WavLMForXVector(config)
+    kept = {name: value for name, value in head.state_dict().items() if not name.startswith(("feature_extractor.", *UNUSED))}
+    narrow.load_state_dict(kept, strict=False)
+    last, matrix = head.feature_extractor, torch.from_numpy(projection.T)
+    with torch.no_grad():
+        narrow.feature_extractor.weight.copy_(matrix @ last.weight.double())
+        narrow.feature_extractor.bias.copy_(matrix @ (last.bias.double() - torch.from_numpy(centre)))
+        # Two runs write the same file.
+        for name, value in narrow.named_parameters():
+            if name.startswith(UNUSED):
+                value.zero_()
+    return narrow
