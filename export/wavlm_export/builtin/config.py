@@ -171,7 +171,7 @@ class Evaluation:
     median_seconds: float = 0.22
     min_on: float = 0.2
     min_off: float = 0.3
-    likeness: float = 0.35
+    likeness: float = 0.4
     """From which two people are one: :attr:`wavlm_diarizer.clustering.Clustering.threshold`."""
     half_seconds: float = 1.5
     """:attr:`wavlm_diarizer.clustering.Clustering.half_seconds` of the voices."""
