@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from measuring import load, machine
+from measuring import circumstances, load, machine
 from report import RESULTS, keep, table
 from wavlm_diarizer import Diarizer
 from wavlm_diarizer.diarization import Diarization
@@ -48,8 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
             row["work"] = computed / heard
             rows.append(row)
             print(_line(row), file=sys.stderr, flush=True)
-    content = {"command": "python benchmarks/windows.py DATA", "machine": machine(), "load_before": load(), "rows": rows}
-    text = table(("window, s", "overlap, s", "seconds computed per second", *_heads()), [_line(row) for row in rows])
+    content = {
+        "command": "python benchmarks/windows.py DATA",
+        "machine": machine(),
+        "load_before": load(),
+        "note": "Nothing is timed.",
+        "rows": rows,
+    }
+    text = circumstances(content) + "\n" + table(("window, s", "overlap, s", "seconds computed per second", *_heads()), [_line(row) for row in rows])
     keep("windows", content, text, options.output)
     return 0
 
