@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         "note": "Nothing is timed.",
         "rows": rows,
     }
-    text = circumstances(content) + "\n" + table(("window, s", "overlap, s", "seconds computed per second", *_heads()), [_line(row) for row in rows])
+    head = ("window, s", "overlap, s", "seconds computed per second", *_heads())
+    text = circumstances(content) + "\n" + table(head, [_line(row) for row in rows])
     keep("windows", content, text, options.output)
     return 0
 
