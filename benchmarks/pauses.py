@@ -162,8 +162,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = load()
     rows = [measured(diarizers, options.data, options.pieces, seconds, options.rounds) for seconds in options.pauses]
     command = " ".join(["python benchmarks/pauses.py DATA", *(["--model MODEL"] if options.model else []), f"--rounds {options.rounds}"])
-    if options.pieces:
-        command += f" --pieces {options.pieces}"
+    for name in ("window", "overlap", "pieces"):
+        if (value := getattr(options, name)) is not None:
+            command += f" --{name} {value:g}"
+    if tuple(options.pauses) != PAUSES:
+        command += " --pauses " + " ".join(f"{seconds:g}" for seconds in options.pauses)
     content = {
         "command": command,
         "machine": machine(),

@@ -338,6 +338,8 @@ def test_the_pair_is_projected_and_saved_as_transformers_own_classes(recipe: con
     said: list[str] = []
     found = [projection.project(changed, str(trained), tmp_path / name, said.append) for name in ("one", "two")]
     assert WavLMForXVector.from_pretrained(found[0].with_name("sv")).config.xvector_output_dim == 4
+    with pytest.raises(OptionError, match=r"have 4 numbers, not model\.embedding = 16: a head is projected once"):
+        projection.project(changed, str(found[0]), tmp_path / "again", said.append)
     assert said[0].endswith("embeddings of 9 people")
     first, second = (
         {name: value.numpy() for name, value in WavLMForXVector.from_pretrained(path.with_name("sv")).state_dict().items()}
@@ -358,3 +360,21 @@ def test_a_projection_of_too_few_people_is_refused(recipe: config.Recipe, tmp_pa
     with pytest.raises(OptionError, match="no checkpoint with a voice head"):
         projection.project(few, str(trained), tmp_path / "out", str)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_starts_from_a_projected_pair_hears_the_same_voices(recipe: config.Recipe, tmp_path: Path) -> None:
+    trained = training.train(moved(recipe, tmp_path / "run", steps=1))
+    head = WavLMForXVector.from_pretrained(trained / "sv")
+    random = np.random.default_rng(5)
+    narrow = projection.projected(head, random.standard_normal((16, 5)), random.standard_normal(16)).eval()
+    model.save_pair(WavLMForAudioFrameClassification.from_pretrained(trained / "sd"), narrow, tmp_path / "projected")
+    student = model.Student(SIZES, 4)
+    model.start_from(student, tmp_path / "projected" / "sd")
+    samples = torch.from_numpy(0.1 * random.standard_normal((2, 16_000)).astype(np.float32))
+    with torch.inference_mode():
+        frames = student.eval()(samples).frames
+        found = student.embeddings(frames, torch.ones(frames.shape[:2])).numpy()
+        expected = narrow(samples).embeddings.numpy()
+    cosine = np.sum(found[:, :5] * expected, axis=1) / np.linalg.norm(found[:, :5], axis=1) / np.linalg.norm(expected, axis=1)
+    assert cosine.min() > 0.999
+    assert not found[:, 5:].any()

@@ -123,12 +123,19 @@ class Student(torch.nn.Module):
 
 
 def start_from(student: Student, folder: str | Path) -> None:
-    """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it."""
+    """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it.
+
+    Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
+    """
     student.sd.load_state_dict(WavLMForAudioFrameClassification.from_pretrained(Path(folder)).state_dict())
     beside = voice_folder(folder)
     if beside is not None:
         trained = WavLMForXVector.from_pretrained(beside).state_dict()
         own = student.sv.state_dict()
+        for name in ("feature_extractor.weight", "feature_extractor.bias"):
+            narrow, wide = trained[name], own[name]
+            if len(narrow) < len(wide) and narrow.shape[1:] == wide.shape[1:]:
+                trained[name] = torch.cat((narrow, wide.new_zeros(len(wide) - len(narrow), *wide.shape[1:])))
         student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
 
 

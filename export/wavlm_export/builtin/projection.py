@@ -41,16 +41,21 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     """Write the pair of ``checkpoint`` (its ``sd`` folder; default: the run's own) with a projected voice head as ``output/sd`` and ``sv``.
 
     The projection is learned on conversations of the packed voices that are not held out. The path of ``output/sd``. Raises
-    :class:`OptionError` if there is no voice head, or if too few people were heard.
+    :class:`OptionError` if there is no voice head, if it is projected already, or if too few people were heard.
     """
     source = checkpoint or str(Path(recipe.training.folder) / training.CHECKPOINT / "sd")
     beside = model.voice_folder(source)
     if beside is None:
         raise OptionError(f"There is no checkpoint with a voice head beside {source}: to a folder ...sd belongs one ...sv.")
+    head = WavLMForXVector.from_pretrained(beside)
+    if head.config.xvector_output_dim != recipe.model.embedding:
+        raise OptionError(
+            f"The voices of {beside} have {head.config.xvector_output_dim} numbers, not model.embedding = {recipe.model.embedding}: "
+            "a head is projected once, after its training."
+        )
     torch.set_num_threads(recipe.training.threads)
     embeddings, people = heard(recipe, source)
     report(f"{len(people)} embeddings of {len(np.unique(people))} people")
-    head = WavLMForXVector.from_pretrained(beside)
     scale = float(np.linalg.norm(embeddings, axis=1).mean())
     unit = embeddings / (np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-9)
     projection = discriminants(unit, people, recipe.projection.width, recipe.projection.shrinkage)
