@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -169,6 +173,34 @@ def test_workers_give_the_same_batches_in_the_same_order(recipe: config.Recipe, 
     alone, helped = (training.Trainer(moved(recipe, tmp_path, workers=workers, steps=3)) for workers in (0, 2))
     for one, other in zip(alone.batches(), helped.batches(), strict=True):
         assert all(torch.equal(left, right) for left, right in zip(one, other, strict=True))
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no process groups")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_whose_whole_process_group_is_told_to_stop_saves_its_state(recipe: config.Recipe, tmp_path: Path, number: int) -> None:
+    (tmp_path / "recipe.toml").write_text(
+        f'[data]\npacked = "{recipe.data.packed}"\nunseen = ["voice3"]\n'
+        "[simulation]\nseconds = 1.5\nspeeds = [1.0]\n"
+        "[model]\nconv_dim = [8, 8, 8, 8, 8, 8, 16]\nhidden = 32\nlayers = 2\nheads = 2\ntdnn = [16, 16, 16, 16, 32]\nembedding = 16\n"
+        f'[training]\nfolder = "{tmp_path / "run"}"\nsteps = 100000\nbatch = 2\nlog_every = 1\nworkers = 1\ncompile = false\nthreads = 1\n'
+    )
+    command = [sys.executable, "-m", "wavlm_export.builtin", "train", "--config", str(tmp_path / "recipe.toml")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as program:
+        assert program.stderr is not None
+        for line in program.stderr:
+            if '"step"' in line:
+                break
+        os.killpg(program.pid, number)
+        said = program.stderr.read()
+    assert program.returncode == 0, said
+    assert torch.load(tmp_path / "run" / training.STATE, weights_only=True)["step"] >= 1
+    assert (tmp_path / "run" / training.CHECKPOINT / "sd" / "config.json").exists()
+
+
+def test_a_checkpoint_that_is_not_there_is_one_sentence(recipe: config.Recipe, tmp_path: Path) -> None:
+    for command in (evaluation.evaluate, lambda one, named, say: projection.project(one, named, tmp_path / "out", say)):
+        with pytest.raises(OptionError, match=r"There is no checkpoint .*: train first"):
+            command(moved(recipe, tmp_path / "nothing"), None, str)
 
 
 def test_the_saved_heads_are_transformers_own_and_share_a_backbone(recipe: config.Recipe, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from wavlm_diarizer.model_file import BUILTIN
 from wavlm_export.builtin.model import voice_folder
+from wavlm_export.builtin.training import trained
 from wavlm_export.exporter import Options, export
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def build(recipe: Recipe, checkpoint: str | None, output: str | None, report: Ca
 
     The file's path.
     """
-    source = Path(checkpoint or Path(recipe.training.folder) / "checkpoint" / "sd")
+    source = trained(recipe, checkpoint)
     target = Path(output or BUILTIN)
     export(
         source,

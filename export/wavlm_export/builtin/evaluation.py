@@ -29,6 +29,7 @@ from wavlm_export.builtin import model, trials, voice_teacher, voices
 from wavlm_export.builtin.conditions import worsened
 from wavlm_export.builtin.config import LABELS, RATE
 from wavlm_export.builtin.model import voice_folder
+from wavlm_export.builtin.training import trained
 from wavlm_export.pooling import LEAST_FRAMES, Context, pooled
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def evaluate(recipe: Recipe, checkpoint: str | None, report: Callable[[str], Non
     """Score the run's ``sd`` checkpoint, or the one named, on every set; the rates, also printed as JSON, one line per set."""
     from transformers import WavLMForAudioFrameClassification
 
-    source = Path(checkpoint or Path(recipe.training.folder) / "checkpoint" / "sd")
+    source = trained(recipe, checkpoint)
     beside = voice_folder(source)
     answer = with_voices(recipe, source) if beside else activity_alone(WavLMForAudioFrameClassification.from_pretrained(source).eval())
     torch.set_num_threads(recipe.training.threads)

@@ -43,7 +43,7 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     The projection is learned on conversations of the packed voices that are not held out. The path of ``output/sd``. Raises
     :class:`OptionError` if there is no voice head, if it is projected already, or if too few people were heard.
     """
-    source = checkpoint or str(Path(recipe.training.folder) / training.CHECKPOINT / "sd")
+    source = training.trained(recipe, checkpoint)
     beside = model.voice_folder(source)
     if beside is None:
         raise OptionError(f"There is no checkpoint with a voice head beside {source}: to a folder ...sd belongs one ...sv.")
@@ -65,7 +65,7 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     return Path(output) / "sd"
 
 
-def heard(recipe: Recipe, checkpoint: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def heard(recipe: Recipe, checkpoint: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Embeddings ``[n, width]`` of everybody who is alone for a second in a simulated window, and who each of them is ``[n]``."""
     every = [one for one in voices.load(recipe.data.packed) if one.name not in recipe.data.unseen]
     cast, noise = voices.Cast(every, recipe.simulation.speeds), prepare.noises(recipe.data.noises)

@@ -136,6 +136,7 @@ class Trainer:
             batch_sampler=From(self.step, self.settings.steps, self.settings.batch),
             num_workers=workers,
             prefetch_factor=4 if workers else None,
+            worker_init_fn=_apart,
             # A forked process shares the packed voices; a spawned one would be sent all of them.
             multiprocessing_context="fork" if workers and hasattr(os, "fork") else None,
         )
@@ -197,6 +198,20 @@ class Trainer:
                 logits = self.student(samples).activity
                 total += float(losses.activity_loss(logits, activity[:, : logits.shape[1]], counted[:, : logits.shape[1]]))
         return total / VALIDATION
+
+
+def trained(recipe: Recipe, checkpoint: str | None) -> Path:
+    """The ``sd`` folder that was named, or else the run's own. Raises :class:`OptionError` if it is not there."""
+    source = Path(checkpoint or Path(recipe.training.folder) / CHECKPOINT / "sd")
+    if not source.is_dir():
+        raise OptionError(f"There is no checkpoint {source}: train first, or name one with --checkpoint.")
+    return source
+
+
+def _apart(worker: int) -> None:  # noqa: ARG001 - every worker does the same
+    """Leave the process group: Ctrl-C and SIGTERM to the group end the trainer, which saves its state and then ends its workers."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
 
 
 def alone(frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
