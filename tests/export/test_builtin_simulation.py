@@ -207,69 +207,6 @@ def test_in_conversation_loudness_differs_from_sentence_to_sentence_and_some_thi
     assert max(gaps) > 15
 
 
-def test_nobody_says_two_sentences_alike_and_the_labels_follow(cast: voices.Cast) -> None:
-    same, _ = cast.speak(0, 2000, np.random.default_rng(1))
-    varied, talking = cast.speak(0, 2000, np.random.default_rng(1), voices.Manner(pitch=0.06))
-    assert _pitches(same) <= {89, 90, 91}
-    heard = _pitches(varied)
-    assert len(heard) > 5
-    assert 90 / 1.13 < min(heard) < max(heard) < 90 * 1.13
-    level = np.sqrt(np.mean(varied.reshape(-1, HOP) ** 2, axis=1))
-    assert np.mean((level > 0.5 * np.median(level[talking])) == talking) > 0.97
-
-
-def _pitches(samples: np.ndarray) -> set[int]:
-    """The strongest frequencies between 60 and 150 Hz of the seconds in which somebody speaks, in whole Hz."""
-    seconds = samples.reshape(-1, config.RATE)
-    spectrum = np.abs(np.fft.rfft(seconds[np.sqrt(np.mean(seconds**2, axis=1)) > 0.01], axis=1))
-    return {60 + int(line[60:150].argmax()) for line in spectrum}
-
-
-def test_a_sentence_is_brighter_or_darker_than_the_next(cast: voices.Cast) -> None:
-    def brightness(manner: voices.Manner) -> float:
-        samples, _ = cast.speak(0, 2000, np.random.default_rng(1), manner)
-        parts = samples.reshape(-1, config.RATE // 2)
-        loud = parts[np.sqrt(np.mean(parts**2, axis=1)) > 0.01]
-        steps = np.sqrt(np.mean(np.diff(loud, axis=1) ** 2, axis=1) / np.mean(loud**2, axis=1))
-        return float(np.std(20 * np.log10(steps)))
-
-    assert brightness(voices.Manner(tone=0.2)) > 2 * brightness(voices.Manner())
-
-
-def test_played_faster_a_tone_is_higher() -> None:
-    time = np.arange(2 * config.RATE) / config.RATE
-    tone = np.sin(2 * np.pi * 200 * time).astype(np.float32)
-    faster = rooms.played_at(tone, 1.25, config.RATE)
-    assert np.allclose(faster, np.sin(2 * np.pi * 250 * time[: config.RATE]), atol=2e-3)
-    assert np.array_equal(rooms.played_at(tone, 1.0, 100), tone[:100])
-
-
-def test_music_is_made_of_the_long_recordings_and_is_as_loud_as_asked() -> None:
-    time = np.arange(20 * config.RATE) / config.RATE
-    melody = (2000 * np.sin(2 * np.pi * 600 * time)).astype(np.int16)
-    knock = np.full(4000, 3000, dtype=np.int16)
-    heard = set()
-    for seed in range(20):
-        sound = noise.music(config.RATE, [knock, melody], np.random.default_rng(seed))
-        assert np.sqrt(np.mean(sound**2)) == pytest.approx(1.0, rel=1e-3)
-        heard.add(int(np.abs(np.fft.rfft(sound)).argmax()))
-    assert 600 * 0.74 < min(heard) < 550
-    assert 650 < max(heard) < 600 * 1.34
-    without = noise.music(config.RATE, [knock], np.random.default_rng(3))
-    assert np.sqrt(np.mean(without**2)) == pytest.approx(1.0, rel=1e-3)
-
-
-def test_an_event_may_be_music(cast: voices.Cast) -> None:
-    melody = (2000 * np.sin(2 * np.pi * 600 * np.arange(20 * config.RATE) / config.RATE)).astype(np.int16)
-    loud = replace(UNDISTURBED, speakers=(1.0,), events=1.0)
-    tonal = {}
-    for share in (0.0, 1.0):
-        made = Conversations(cast, replace(loud, music=share), 0, [melody])
-        lines = [np.abs(np.fft.rfft(made[number].samples)) ** 2 for number in range(12)]
-        tonal[share] = np.mean([line[1700:3300].sum() / line.sum() for line in lines])
-    assert tonal[1.0] > 0.9 > tonal[0.0]
-
-
 def _spread(samples: np.ndarray) -> float:
     """Of the loudness of the seconds in which somebody speaks, in dB."""
     level = np.sqrt(np.mean(samples.reshape(-1, config.RATE // 4) ** 2, axis=1))

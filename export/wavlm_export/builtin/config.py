@@ -68,14 +68,12 @@ class Simulation:
     noise: float = 0.85
     telephone: float = 0.2
     codec: float = 0.1
-    speaker_gain_db: tuple[float, float] = (-14.0, 3.0)
+    speaker_gain_db: tuple[float, float] = (-11.0, 3.0)
     window_gain_db: tuple[float, float] = (-35.0, 6.0)
     noise_below_db: tuple[float, float] = (2.0, 40.0)
     """How far the noise lies below the speech."""
-    events: float = 0.45
+    events: float = 0.4
     """How often a noise or music is about as loud as the speech, for a moment."""
-    music: float = 0.5
-    """How much of that is music, if there are recordings of it."""
     bystander: float = 0.2
     """How often someone far away talks whom nobody would write down; twice as often where nobody else talks."""
     pause_seconds: float = 1.2

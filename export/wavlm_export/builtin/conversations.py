@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wavlm_export.builtin.config import HOP, LABELS, RATE
-from wavlm_export.builtin.noise import babble, music, noise
+from wavlm_export.builtin.noise import babble, noise
 from wavlm_export.builtin.rooms import companded, convolve, room, telephone, tilt
 from wavlm_export.builtin.voices import APART, Manner
 
@@ -35,8 +35,8 @@ EVENT_BELOW_DB = (-4.0, 14.0)
 """How far such an event lies below the speech."""
 BYSTANDER_BELOW_DB = (24.0, 40.0)
 """How far someone whom no annotator would write down lies below the speech."""
-TALKING = Manner(hesitates=0.3, level_db=3.0, pitch=0.04, tone=0.2)
-"""In a conversation people stop to think, and are louder, faster and brighter in one sentence than in the next."""
+TALKING = Manner(hesitates=0.3, level_db=3.0)
+"""In a conversation people stop to think, and are louder in one sentence than in the next."""
 LAID_OVER = Manner(pause_frames=APART)
 """Recordings that are laid over each other, as in simulated mixtures."""
 
@@ -121,8 +121,7 @@ class Conversations:
         length = int(random.uniform(0.3 * RATE, min(LONGEST_EVENT, samples)))
         at = int(random.integers(samples - length + 1))
         event, ramp = np.zeros(samples, dtype=np.float32), np.minimum(1, np.arange(length, dtype=np.float32) / random.uniform(1, RATE))
-        heard = music(length, self.noises, random) if random.random() < self.settings.music else noise(length, None, self.noises, random)
-        sound = heard * ramp * ramp[::-1]
+        sound = noise(length, None, self.noises, random) * ramp * ramp[::-1]
         event[at : at + length] = sound * np.float32(10 ** (-random.uniform(*EVENT_BELOW_DB) / 20))
         return event
 

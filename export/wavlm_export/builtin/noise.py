@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wavlm_export.builtin.config import HOP, RATE
-from wavlm_export.builtin.rooms import convolve, played_at, room
+from wavlm_export.builtin.rooms import convolve, room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 KINDS = (("coloured", 0.3), ("band", 0.14), ("hum", 0.1), ("knocks", 0.16), ("tones", 0.1), ("babble", 0.2))
 BABBLE_VOICES = 8
-LEAST_MUSIC = 6 * RATE
-"""Samples from which a recording of noise is taken for music: hardly anything else that is collected is so long."""
-MUSIC_SPEEDS = (0.75, 1.33)
 
 
 def shaped(samples: int, shape: NDArray[np.floating], random: np.random.Generator) -> NDArray[np.float32]:
@@ -122,20 +119,6 @@ def noise(samples: int, cast: Cast | None, recordings: Sequence[NDArray[np.int16
         else:
             one = makers[str(random.choice(kinds, p=np.divide(shares, sum(shares))))](samples, random)
         sound += one * np.float32(random.uniform(0.2, 1.0) / (np.sqrt(np.mean(one * one)) + 1e-9))
-    unit: NDArray[np.float32] = sound / np.float32(np.sqrt(np.mean(sound * sound)) + 1e-9)
-    return unit
-
-
-def music(samples: int, recordings: Sequence[NDArray[np.int16]], random: np.random.Generator) -> NDArray[np.float32]:
-    """``[samples]`` of a recording of music, transposed by up to a fourth, with an RMS of 1; noise where there is none.
-
-    A melody of several instruments is what a model that hears little of it takes for two people who talk at once.
-    """
-    pieces = [one for one in recordings if len(one) >= LEAST_MUSIC]
-    if not pieces:
-        return noise(samples, None, recordings, random)
-    speed = float(np.exp(random.uniform(*np.log(MUSIC_SPEEDS))))
-    sound = played_at(_excerpt(pieces[int(random.integers(len(pieces)))], int(samples * speed) + 2, random), speed, samples)
     unit: NDArray[np.float32] = sound / np.float32(np.sqrt(np.mean(sound * sound)) + 1e-9)
     return unit
 

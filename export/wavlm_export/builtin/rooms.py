@@ -61,19 +61,6 @@ def tilt(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[n
     return tilted
 
 
-def played_at(samples: NDArray[np.generic], speed: float, count: int) -> NDArray[np.float32]:
-    """The first ``count`` samples of a recording that is played ``speed`` times as fast, between its samples in straight lines.
-
-    It needs ``count * speed + 2`` samples; after fewer the last one is repeated.
-    """
-    at = np.arange(count, dtype=np.float32) * np.float32(speed)
-    before = np.minimum(at.astype(np.int32), len(samples) - 1)
-    known = samples.astype(np.float32)
-    low, high = known[before], known[np.minimum(before + 1, len(samples) - 1)]
-    played: NDArray[np.float32] = low + (at - before).astype(np.float32) * (high - low)
-    return played
-
-
 def companded(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
     """The loss of a codec: mu-law companding (ITU-T G.711) to 5 to 8 bits."""
     levels = 2.0 ** int(random.integers(5, 9)) / 2

@@ -12,7 +12,6 @@ import soxr
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin.config import HOP, RATE
-from wavlm_export.builtin.rooms import played_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +37,6 @@ class Manner:
     """How often a pause for thought takes the place of such a pause."""
     level_db: float = 0.0
     """Standard deviation of the loudness from clip to clip."""
-    pitch: float = 0.0
-    """Standard deviation of the speed, and with it the pitch, from clip to clip, as a share."""
-    tone: float = 0.0
-    """Standard deviation of the colour of the sound from clip to clip, that of a filter of one zero: 0.2 is 3.5 dB from lows to highs."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +110,8 @@ class Cast:
             take = min(count - skip, needed - at)
             begin = first + skip
             louder = np.float32(10 ** (random.normal(0.0, manner.level_db) / 20))
-            piece, labels = voice.samples[begin * HOP : (begin + take) * HOP].astype(np.float32), voice.speech[begin : begin + take]
-            if manner.pitch or manner.tone:
-                piece, labels = _varied(piece, labels, manner, random)
-                take = min(len(labels), needed - at)
-            samples[at * HOP : (at + take) * HOP] = louder * piece[: take * HOP]
-            speech[at : at + take] = labels[:take]
+            samples[at * HOP : (at + take) * HOP] = louder * voice.samples[begin * HOP : (begin + take) * HOP]
+            speech[at : at + take] = voice.speech[begin : begin + take]
             thinks = random.random() < manner.hesitates
             at += take + int(random.integers(*HESITATION) if thinks else random.exponential(manner.pause_frames))
         samples /= 32768.0
@@ -128,17 +119,3 @@ class Cast:
             samples = soxr.resample(samples, RATE * speed, RATE, quality="LQ")
             speech = speech[np.minimum((np.arange(frames) * speed + speed / 2).astype(np.int64), needed - 1)]
         return samples[: frames * HOP], speech[:frames]
-
-
-def _varied(
-    samples: NDArray[np.float32], speech: NDArray[np.bool_], manner: Manner, random: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A clip ``[320 * frames]`` and its speech ``[frames]`` a little faster or slower, brighter or darker."""
-    speed = float(np.exp(np.clip(random.normal(0.0, manner.pitch), -2 * manner.pitch, 2 * manner.pitch)))
-    frames = max(1, int(len(speech) / speed))
-    faster = played_at(samples, speed, frames * HOP)
-    # One zero: the highs are (1 + colour) / (1 - colour) times as loud as the lows.
-    colour = float(np.clip(random.normal(0.0, manner.tone), -2 * manner.tone, 2 * manner.tone))
-    faster[1:] -= colour * faster[:-1]
-    labels = speech[np.minimum((np.arange(frames) * speed + speed / 2).astype(np.int64), len(speech) - 1)]
-    return faster, labels
