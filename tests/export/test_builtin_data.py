@@ -65,21 +65,6 @@ def test_a_silent_synthesiser_and_none_at_all_are_errors(tmp_path: Path, monkeyp
         kokoro.Kokoro(tmp_path)
 
 
-def test_blended_voices_lie_between_two_of_one_sex() -> None:
-    random = np.random.default_rng(0)
-    names = ("af_ann", "am_bob", "bf_cat", "bm_dan", "ef_eva")
-    styles = {name: random.standard_normal((3, 4)).astype(np.float32) for name in names}
-    found = kokoro.blends(styles, 7)
-    assert len(found) == 7
-    for name, style in found.items():
-        first, second = name[:6], name[7:13]
-        share = np.sum((style - styles[second]) * (styles[first] - styles[second])) / np.sum((styles[first] - styles[second]) ** 2)
-        assert first[1] == second[1]
-        assert 0.3 <= share <= 0.7
-        np.testing.assert_allclose(style, share * styles[first] + (1 - share) * styles[second], atol=1e-5)
-    assert list(kokoro.blends(styles, 3)) == list(found)[:3]
-
-
 @pytest.mark.parametrize("language", [*PARTS, "xx"])
 def test_sentences_are_many_and_the_same_each_time(language: str) -> None:
     drawn = {sentence(language, np.random.default_rng(number)) for number in range(50)}

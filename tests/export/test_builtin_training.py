@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ import torch
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import config, evaluation, losses, model, projection, takes, training
+from wavlm_export.builtin import config, evaluation, losses, model, projection, training
 from wavlm_export.builtin.__main__ import main
 from wavlm_export.builtin.prepare import prepare
 
@@ -144,53 +142,6 @@ def test_a_voice_teacher_places_the_people_and_they_stay_there(recipe: config.Re
         training.Trainer(missing)
 
 
-def test_likeness_is_that_of_the_places_whatever_the_embeddings_directions() -> None:
-    centres = torch.nn.functional.normalize(torch.tensor([[1.0, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]]), dim=1)
-    people = torch.tensor([0, 1, 2, 3])
-    turned = centres[:, [2, 0, 1]] * torch.tensor([1.0, -1.0, 1.0])
-    assert losses.likeness_loss(5 * turned, centres, people).item() == pytest.approx(0.0, abs=1e-6)
-    # Two that are 60 degrees apart and should be 45.
-    assert losses.likeness_loss(centres[[1, 2]], centres, people[:2]).item() == pytest.approx((0.5 - 0.5**0.5) ** 2, rel=1e-5)
-    assert losses.likeness_loss(centres[:1], centres, people[:1]).item() == 0.0
-
-
-def test_takes_have_their_own_speeds_and_places_and_are_kept(
-    recipe: config.Recipe, teacher: Path, tmp_path: Path, monkeypatch: Any
-) -> None:
-    pytest.importorskip("kaldi_native_fbank")
-    monkeypatch.setattr(takes, "AT_ONCE", 5)
-    alone = replace(recipe.simulation, speakers=(0.0, 1.0))
-    packed = tmp_path / "packed"
-    shutil.copytree(recipe.data.packed, packed)
-    taught = replace(
-        moved(recipe, tmp_path / "run", steps=3, takes=8, only_voice=True),
-        data=replace(recipe.data, packed=str(packed), voice_teacher=str(teacher)),
-        simulation=alone,
-    )
-    trainer = training.Trainer(taught)
-    taken = trainer.conversations.cast
-    assert isinstance(taken, takes.Takes)
-    assert taken.samples.shape == (8, 75 * 320)
-    assert len(np.unique(taken.samples[:, :2000], axis=0)) == 8
-    np.testing.assert_allclose(np.linalg.norm(taken.places, axis=1), 1, rtol=1e-5)
-    assert torch.equal(trainer.student.centres, torch.from_numpy(taken.places))
-    before = {name: value.clone() for name, value in trainer.student.state_dict().items()}
-    for batch in trainer.batches():
-        trainer.learn(batch)
-    changed = {name for name, value in trainer.student.state_dict().items() if not torch.equal(value, before[name])}
-    assert changed
-    assert all(name.startswith("sv.") and not name.startswith("sv.wavlm.") for name in changed)
-    kept = sorted((packed / "takes").iterdir())
-    assert [file.stem.split("-", 1)[1] for file in kept] == ["0-5", "5-8"]
-    times = [file.stat().st_mtime_ns for file in kept]
-    assert np.array_equal(training.Trainer(taught).student.centres.detach(), taken.places)
-    assert [file.stat().st_mtime_ns for file in sorted((packed / "takes").iterdir())] == times
-    with pytest.raises(OptionError, match="only_voice"):
-        training.Trainer(replace(taught, training=replace(taught.training, only_voice=False)))
-    with pytest.raises(OptionError, match="no voice teacher"):
-        training.Trainer(replace(taught, data=replace(taught.data, voice_teacher="")))
-
-
 def test_ten_steps_on_one_batch_lower_the_loss(recipe: config.Recipe, tmp_path: Path) -> None:
     trainer = training.Trainer(moved(recipe, tmp_path))
     batch = next(trainer.batches())
@@ -270,28 +221,6 @@ def test_the_saved_heads_are_transformers_own_and_share_a_backbone(recipe: confi
         pooled = trainer.student.embeddings(answer.frames, torch.ones(answer.frames.shape[:2]))
         assert pooled.shape == (2, SIZES.embedding)
         assert torch.allclose(pooled, sv.eval()(samples).embeddings, atol=1e-3)
-
-
-def test_a_wider_voice_head_begins_with_what_the_narrower_one_said() -> None:
-    torch.manual_seed(0)
-    narrow = model.Student(SIZES, 3).eval()
-    with torch.no_grad():
-        for name, value in narrow.sv.named_parameters():
-            if name.startswith(("projector", "tdnn", "feature_extractor")):
-                value.normal_(std=0.2)
-    wider = model.Student(replace(SIZES, tdnn=(24, 24, 20, 16, 48), embedding=24), 3).eval()
-    with tempfile.TemporaryDirectory() as folder:
-        model.save(narrow, folder)
-        model.start_from(wider, Path(folder) / "sd")
-    samples = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 16_000)).astype(np.float32))
-    with torch.inference_mode():
-        before, after = narrow(samples), wider(samples)
-        frames = [answer.frames for answer in (before, after)]
-        voices = [one.embeddings(heard, torch.ones(heard.shape[:2])) for one, heard in zip((narrow, wider), frames, strict=True)]
-    torch.testing.assert_close(frames[1][..., :32], frames[0])
-    assert frames[1][..., 32:].abs().max() > 0
-    torch.testing.assert_close(voices[1][:, :16], voices[0])
-    assert not voices[1][:, 16:].any()
 
 
 def test_a_run_can_start_from_a_saved_checkpoint(recipe: config.Recipe, tmp_path: Path) -> None:

@@ -33,8 +33,6 @@ class Data:
     """So much of each synthesised voice."""
     kokoro: str = ""
     """A folder for the synthesiser Kokoro, fetched by ``voices``; empty: only the synthesisers that are installed."""
-    kokoro_blends: int = 0
-    """So many voices more that lie between two of Kokoro's."""
     packed: str = "train/packed"
     """Where ``prepare`` writes its arrays."""
     unseen: tuple[str, ...] = ()
@@ -120,11 +118,6 @@ class Training:
     """Weight of the x-vector head's loss."""
     place_weight: float = 10.0
     """Within the x-vector head's loss, weight of pointing to the voice teacher's own centre, beside pointing away from all others'."""
-    takes: int = 0
-    """With ``only_voice``: the voice head learns from so many takes of one person (:mod:`takes`), each at its own speed and with its own
-    place by the voice teacher, instead of from people with one place each. 0: from people."""
-    likeness_weight: float = 5.0
-    """With takes: weight of how like each other the takes of a batch are, beside where each of them lies."""
     mel_weight: float = 0.1
     overlap_weight: float = 1.0
     """How much more than others a frame counts in which two or more people speak; there are few, and they are missed most."""

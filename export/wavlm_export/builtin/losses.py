@@ -61,15 +61,6 @@ def place_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Te
     return (1 - cosine).mean()
 
 
-def likeness_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
-    """How far the cosines of all pairs of embeddings ``[n, width]`` are from those of their centres: the mean square; 0 for ``n < 2``."""
-    if len(people) < 2:
-        return embeddings.sum() * 0.0
-    own, wanted = functional.normalize(embeddings.float(), dim=1), functional.normalize(centres[people].float(), dim=1)
-    pairs = torch.triu(torch.ones(len(own), len(own), dtype=torch.bool, device=own.device), diagonal=1)
-    return (own @ own.T - wanted @ wanted.T)[pairs].square().mean()
-
-
 class LogMel(torch.nn.Module):
     """Samples ``[batch, n]`` in, log-mel energies ``[batch, frames, 40]`` out, less their mean over the window, divided by 3."""
 

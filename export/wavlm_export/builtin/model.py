@@ -125,46 +125,18 @@ class Student(torch.nn.Module):
 def start_from(student: Student, folder: str | Path) -> None:
     """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it.
 
-    A narrower voice head becomes a part of the student's that says the same (:func:`widened`). Voices of fewer numbers than the
-    student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
+    Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
     """
     student.sd.load_state_dict(WavLMForAudioFrameClassification.from_pretrained(Path(folder)).state_dict())
     beside = voice_folder(folder)
     if beside is not None:
-        head = WavLMForXVector.from_pretrained(beside)
-        student.sv.load_state_dict(_widened_head(head, student.sv))
-
-
-def _widened_head(head: WavLMForXVector, wider: WavLMForXVector) -> dict[str, torch.Tensor]:
-    """The weights of ``head`` for a model with wider layers; where they do not fit, those that ``wider`` has."""
-    # What a layer's inputs consist of, part after part: the taps of a kernel; means and standard deviations.
-    parts = {f"tdnn.{layer}.kernel.weight": taps for layer, taps in enumerate(head.config.tdnn_kernel)} | {"feature_extractor.weight": 2}
-    trained, found = head.state_dict(), {}
-    for name, value in wider.state_dict().items():
-        old = trained[name]
-        if name.startswith(("projector.", "tdnn.")) and all(one <= other for one, other in zip(old.shape, value.shape, strict=True)):
-            old = widened(old, value, parts.get(name, 1))
-        elif name.startswith("feature_extractor.") and len(old) <= len(value):
-            # What nobody read before is not read now: what is new in an embedding begins as zeros.
-            old = widened(old, torch.zeros_like(value), parts.get(name, 1))
-        found[name] = old if old.shape == value.shape else value
-    return found
-
-
-def widened(narrow: torch.Tensor, wide: torch.Tensor, parts: int = 1) -> torch.Tensor:
-    """Weights ``[out, parts * in]`` or a bias ``[out]`` within larger ones of a layer whose first outputs are the same as before.
-
-    Those do not look at the new inputs; the new outputs are those of ``wide``.
-    """
-    found = wide.clone()
-    if narrow.ndim == 1:
-        found[: len(narrow)] = narrow
-        return found
-    split = found.view(len(wide), parts, -1)
-    old = narrow.view(len(narrow), parts, -1)
-    split[: len(narrow)] = 0
-    split[: len(narrow), :, : old.shape[2]] = old
-    return found
+        trained = WavLMForXVector.from_pretrained(beside).state_dict()
+        own = student.sv.state_dict()
+        for name in ("feature_extractor.weight", "feature_extractor.bias"):
+            narrow, wide = trained[name], own[name]
+            if len(narrow) < len(wide) and narrow.shape[1:] == wide.shape[1:]:
+                trained[name] = torch.cat((narrow, wide.new_zeros(len(wide) - len(narrow), *wide.shape[1:])))
+        student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
 
 
 def voice_folder(folder: str | Path) -> Path | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wavlm_export.builtin.voices import People
+    from wavlm_export.builtin.voices import Cast
 
 KINDS = (("coloured", 0.3), ("band", 0.14), ("hum", 0.1), ("knocks", 0.16), ("tones", 0.1), ("babble", 0.2))
 BABBLE_VOICES = 8
@@ -90,7 +90,7 @@ def tones(samples: int, random: np.random.Generator) -> NDArray[np.float32]:
     return sound
 
 
-def babble(samples: int, cast: People, random: np.random.Generator, voices: int = BABBLE_VOICES) -> NDArray[np.float32]:
+def babble(samples: int, cast: Cast, random: np.random.Generator, voices: int = BABBLE_VOICES) -> NDArray[np.float32]:
     """Far voices at once ``[samples]``, with an RMS of 1; nobody would label them."""
     sound = np.zeros(samples, dtype=np.float32)
     for person in random.integers(len(cast), size=voices):
@@ -100,7 +100,7 @@ def babble(samples: int, cast: People, random: np.random.Generator, voices: int 
     return far / np.float32(np.sqrt(np.mean(far * far)) + 1e-9)
 
 
-def noise(samples: int, cast: People | None, recordings: Sequence[NDArray[np.int16]], random: np.random.Generator) -> NDArray[np.float32]:
+def noise(samples: int, cast: Cast | None, recordings: Sequence[NDArray[np.int16]], random: np.random.Generator) -> NDArray[np.float32]:
     """``[samples]`` of one to three kinds at once, with an RMS of 1 together; without a cast there is no babble among them."""
     makers: dict[str, Callable[[int, np.random.Generator], NDArray[np.float32]]] = {
         "coloured": coloured,

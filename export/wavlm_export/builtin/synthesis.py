@@ -74,7 +74,7 @@ def voices(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
     if data.kokoro and not (Path(data.kokoro) / kokoro.MODEL).is_file():
         report("fetching Kokoro")
         kokoro.fetch(Path(data.kokoro))
-    cast = speakers(data)
+    cast = speakers(data.kokoro)
     if not cast:
         raise OptionError("No speech synthesiser was found: install flite or festival with voices, or set data.kokoro.")
     out.mkdir(parents=True, exist_ok=True)
@@ -92,13 +92,12 @@ def voices(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
     return out
 
 
-def speakers(data: Data) -> list[Speaker]:
-    """Every voice that is installed, and those between two of Kokoro's that are asked for."""
+def speakers(kokoro_folder: str) -> list[Speaker]:
+    """Every voice that is installed."""
     found = [*_flite(), *_festival()]
-    if data.kokoro:
-        engine = kokoro.Kokoro(Path(data.kokoro))
-        styles = engine.styles()
-        for name, style in (styles | kokoro.blends(styles, data.kokoro_blends)).items():
+    if kokoro_folder:
+        engine = kokoro.Kokoro(Path(kokoro_folder))
+        for name, style in engine.styles().items():
             language = kokoro.language(name)
             say = functools.partial(_kokoro_says, engine, style, language)
             found.append(Speaker(f"kokoro_{name}", kokoro.PACKAGES, "Apache-2.0", language, say))

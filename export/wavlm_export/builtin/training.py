@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import losses, model, prepare, takes, voice_teacher, voices
+from wavlm_export.builtin import losses, model, prepare, voice_teacher, voices
 from wavlm_export.builtin.conversations import Conversations
 
 if TYPE_CHECKING:
@@ -61,28 +61,21 @@ class From(Sampler[list[int]]):
 class Trainer:
     """A student, its optimisers and the step it has come to."""
 
-    def __init__(self, recipe: Recipe, report: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self.recipe, self.settings = recipe, recipe.training
-        if self.settings.takes and not self.settings.only_voice:
-            raise OptionError("Takes are of one person each: with training.takes, set training.only_voice.")
         best = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(best if self.settings.device == "auto" else self.settings.device)
         self.folder = Path(self.settings.folder)
         every = voices.load(recipe.data.packed)
         noise = prepare.noises(recipe.data.noises)
         cast = voices.Cast([one for one in every if one.name not in recipe.data.unseen], recipe.simulation.speeds)
-        taken = takes.takes(recipe, cast.voices, report) if self.settings.takes else None
-        self.conversations = Conversations(taken or cast, recipe.simulation, self.settings.seed, noise)
+        self.conversations = Conversations(cast, recipe.simulation, self.settings.seed, noise)
         held = [one for one in every if one.name in recipe.data.unseen]
         self._held = Conversations(voices.Cast(held, (1.0,)), recipe.simulation, self.settings.seed + 1, noise) if held else None
         torch.manual_seed(self.settings.seed)
         teacher = recipe.data.voice_teacher
-        placed = None
-        if taken is not None:
-            placed = torch.from_numpy(taken.places)
-        elif teacher:
-            placed = torch.from_numpy(voice_teacher.centres(cast, teacher, Path(recipe.data.packed)))
-        self.student = model.Student(recipe.model, len(taken or cast), placed)
+        placed = torch.from_numpy(voice_teacher.centres(cast, teacher, Path(recipe.data.packed))) if teacher else None
+        self.student = model.Student(recipe.model, len(cast), placed)
         if self.settings.start:
             model.start_from(self.student, self.settings.start)
         model.freeze(self.student, self.settings.frozen_convolutions, only_voice=self.settings.only_voice)
@@ -188,10 +181,6 @@ class Trainer:
         window, column, mask = alone(frames, target, people)
         embeddings = self.student.embeddings(frames[window], mask)
         centres, named = self.student.centres, people[window, column]
-        if self.settings.takes:
-            # Takes of one voice are alike: none of them is another's opposite, and the teacher says how like each pair of them is.
-            place, like = losses.place_loss(embeddings, centres, named), losses.likeness_loss(embeddings, centres, named)
-            return self.settings.place_weight * (place + self.settings.likeness_weight * like)
         loss = losses.margin_loss(embeddings, centres, named)
         # Learned centres may move to where the embeddings are; a teacher's say where those should be.
         return loss if centres.requires_grad else loss + self.settings.place_weight * losses.place_loss(embeddings, centres, named)
@@ -255,7 +244,7 @@ def train(recipe: Recipe, report: Callable[[str], None] = lambda _: None) -> Pat
     SIGTERM and SIGINT save the state and end the run.
     """
     torch.set_num_threads(recipe.training.threads)
-    trainer = Trainer(recipe, report)
+    trainer = Trainer(recipe)
     settings = recipe.training
     trainer.folder.mkdir(parents=True, exist_ok=True)
     (trainer.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2), encoding="utf-8")

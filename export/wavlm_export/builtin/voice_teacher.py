@@ -68,11 +68,11 @@ def _person(cast: Cast, person: int, embed: Callable[[NDArray[np.float32]], NDAr
     return mean
 
 
-def embedder(path: Path, threads: int | None = None) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """A function from samples ``[n]`` at 16 kHz to the teacher's embedding ``[width]``; ``threads`` as of a session."""
+def embedder(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """A function from samples ``[n]`` at 16 kHz to the teacher's embedding ``[width]``."""
     from wavlm_diarizer.sessions import open_session
 
-    session = open_session(path, threads=threads)
+    session = open_session(path)
     (wanted,) = session.get_inputs()
 
     def embed(samples: NDArray[np.float32]) -> NDArray[np.float32]:

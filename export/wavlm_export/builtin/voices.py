@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soxr
@@ -75,21 +75,6 @@ def load(folder: str | Path) -> list[Voice]:
     ]
 
 
-class People(Protocol):
-    """Those who can be asked to speak, by number."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-
-    def draw(self, count: int, random: np.random.Generator) -> list[int]:
-        """``count`` different ones of them, or fewer if there are not as many."""
-
-    def speak(
-        self, person: int, frames: int, random: np.random.Generator, manner: Manner = Manner()
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """``frames`` frames of one of them: samples ``[320 * frames]``, speech ``[frames]``."""
-
-
 class Cast:
     """The people that conversations are made of: every voice at every speed is one."""
 
@@ -115,28 +100,22 @@ class Cast:
         self, person: int, frames: int, random: np.random.Generator, manner: Manner = Manner()
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """``frames`` frames of one person, clips in random order with pauses: samples ``[320 * frames]``, speech ``[frames]``."""
-        return spoken(self.voices[person // len(self.speeds)], self.speeds[person % len(self.speeds)], frames, random, manner)
-
-
-def spoken(
-    voice: Voice, speed: float, frames: int, random: np.random.Generator, manner: Manner = Manner()
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """``frames`` frames of a voice at any speed, clips in random order with pauses: samples ``[320 * frames]``, speech ``[frames]``."""
-    needed = int(np.ceil(frames * speed)) + 2
-    samples, speech = np.zeros(needed * HOP, dtype=np.float32), np.zeros(needed, dtype=bool)
-    at = 0
-    while at < needed:
-        first, count = voice.clips[random.integers(len(voice.clips))]
-        skip = int(random.integers(count - LEAST_PIECE)) if count > LONG_CLIP and random.random() < 0.5 else 0
-        take = min(count - skip, needed - at)
-        begin = first + skip
-        louder = np.float32(10 ** (random.normal(0.0, manner.level_db) / 20))
-        samples[at * HOP : (at + take) * HOP] = louder * voice.samples[begin * HOP : (begin + take) * HOP]
-        speech[at : at + take] = voice.speech[begin : begin + take]
-        thinks = random.random() < manner.hesitates
-        at += take + int(random.integers(*HESITATION) if thinks else random.exponential(manner.pause_frames))
-    samples /= 32768.0
-    if speed != 1.0:
-        samples = soxr.resample(samples, RATE * speed, RATE, quality="LQ")
-        speech = speech[np.minimum((np.arange(frames) * speed + speed / 2).astype(np.int64), needed - 1)]
-    return samples[: frames * HOP], speech[:frames]
+        voice, speed = self.voices[person // len(self.speeds)], self.speeds[person % len(self.speeds)]
+        needed = int(np.ceil(frames * speed)) + 2
+        samples, speech = np.zeros(needed * HOP, dtype=np.float32), np.zeros(needed, dtype=bool)
+        at = 0
+        while at < needed:
+            first, count = voice.clips[random.integers(len(voice.clips))]
+            skip = int(random.integers(count - LEAST_PIECE)) if count > LONG_CLIP and random.random() < 0.5 else 0
+            take = min(count - skip, needed - at)
+            begin = first + skip
+            louder = np.float32(10 ** (random.normal(0.0, manner.level_db) / 20))
+            samples[at * HOP : (at + take) * HOP] = louder * voice.samples[begin * HOP : (begin + take) * HOP]
+            speech[at : at + take] = voice.speech[begin : begin + take]
+            thinks = random.random() < manner.hesitates
+            at += take + int(random.integers(*HESITATION) if thinks else random.exponential(manner.pause_frames))
+        samples /= 32768.0
+        if speed != 1.0:
+            samples = soxr.resample(samples, RATE * speed, RATE, quality="LQ")
+            speech = speech[np.minimum((np.arange(frames) * speed + speed / 2).astype(np.int64), needed - 1)]
+        return samples[: frames * HOP], speech[:frames]
