@@ -24,7 +24,7 @@ LONG_CLIP, LEAST_PIECE = 150, 100
 BREATH, APART = 6.0, 60.0
 """Frames that pass on average between the clips of one who goes on talking, and between utterances that are unrelated."""
 HESITATION = (15, 60)
-"""Frames of a pause for thought, between these two."""
+"""Frames of a pause for thought."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,6 @@ class Manner:
     """Between clips, on average; each is drawn from an exponential distribution."""
     hesitates: float = 0.0
     """How often a pause for thought takes the place of such a pause."""
-    thinks_frames: tuple[int, int] = HESITATION
-    """Of a pause for thought, the least, and what it is shorter than."""
     level_db: float = 0.0
     """Standard deviation of the loudness from clip to clip."""
 
@@ -115,7 +113,7 @@ class Cast:
             samples[at * HOP : (at + take) * HOP] = louder * voice.samples[begin * HOP : (begin + take) * HOP]
             speech[at : at + take] = voice.speech[begin : begin + take]
             thinks = random.random() < manner.hesitates
-            at += take + int(random.integers(*manner.thinks_frames) if thinks else random.exponential(manner.pause_frames))
+            at += take + int(random.integers(*HESITATION) if thinks else random.exponential(manner.pause_frames))
         samples /= 32768.0
         if speed != 1.0:
             samples = soxr.resample(samples, RATE * speed, RATE, quality="LQ")
