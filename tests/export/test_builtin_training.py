@@ -329,6 +329,35 @@ def test_the_mean_of_checkpoints_has_the_mean_of_their_weights(tmp_path: Path, c
     assert "voice head" in capsys.readouterr().err
 
 
+def test_more_layers_begin_with_what_fewer_have_learned(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    few = model.Student(SIZES, 3).eval()
+    # Norms as training leaves them: of other spreads than 1, and not around 0.
+    for name, value in few.sd.wavlm.named_parameters():
+        if "layer_norm" in name:
+            torch.nn.init.normal_(value, 0.8 if name.endswith("weight") else 0.1, 0.1)
+    torch.nn.init.normal_(few.sd.layer_weights)
+    torch.nn.init.normal_(few.sv.layer_weights)
+    model.save(few, tmp_path)
+    fresh = model.Student(replace(SIZES, layers=4), 3).eval()
+    samples = 0.1 * torch.randn(2, 320 * 100 + 80)
+    with torch.inference_mode():
+        wanted, before = few(samples), fresh(samples)
+        model.start_from(fresh, tmp_path / "sd")
+        begun = fresh(samples)
+    for name in ("activity", "frames"):
+        at_first, now = ((getattr(one, name) - getattr(wanted, name)).abs().mean() for one in (before, begun))
+        assert now < 0.1 * at_first
+    # They are there to learn: what is added is zero, but not what it is made from.
+    top = fresh.sd.wavlm.encoder.layers[3]
+    assert not top.attention.out_proj.weight.any()
+    assert not top.feed_forward.output_dense.weight.any()
+    assert torch.equal(top.attention.q_proj.weight, few.sd.wavlm.encoder.layers[1].attention.q_proj.weight)
+    loss = fresh(samples).activity.square().mean()
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert top.attention.out_proj.weight.grad.abs().sum() > 0
+
+
 def test_a_mistake_in_the_recipe_is_one_sentence(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "recipe.toml").write_text("[nothing]\n")
     assert main(["train", "--config", str(tmp_path / "recipe.toml")]) == 1

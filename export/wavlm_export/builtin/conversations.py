@@ -29,7 +29,7 @@ EDGE = 160
 """Samples over which a turn fades in and out."""
 LONGEST_EVENT = 6 * RATE
 """Samples of the longest jingle, rustle or passing car."""
-EVENT_BELOW_DB = (-8.0, 14.0)
+EVENT_BELOW_DB = (-4.0, 14.0)
 """How far such an event lies below the speech."""
 BYSTANDER_BELOW_DB = (24.0, 40.0)
 """How far someone whom no annotator would write down lies below the speech."""

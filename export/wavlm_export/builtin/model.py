@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,18 +126,45 @@ class Student(torch.nn.Module):
 def start_from(student: Student, folder: str | Path) -> None:
     """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it.
 
-    Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
+    Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros. A student
+    with more layers begins with what the saved ones say: those on top of them add nothing until they have learned to.
     """
-    student.sd.load_state_dict(WavLMForAudioFrameClassification.from_pretrained(Path(folder)).state_dict())
+    student.sd.load_state_dict(_grown(WavLMForAudioFrameClassification.from_pretrained(Path(folder)).state_dict(), student.sd))
     beside = voice_folder(folder)
     if beside is not None:
-        trained = WavLMForXVector.from_pretrained(beside).state_dict()
+        trained = _grown(WavLMForXVector.from_pretrained(beside).state_dict(), student.sv)
         own = student.sv.state_dict()
         for name in ("feature_extractor.weight", "feature_extractor.bias"):
             narrow, wide = trained[name], own[name]
             if len(narrow) < len(wide) and narrow.shape[1:] == wide.shape[1:]:
                 trained[name] = torch.cat((narrow, wide.new_zeros(len(wide) - len(narrow), *wide.shape[1:])))
         student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
+
+
+def _grown(trained: dict[str, torch.Tensor], student: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Weights for a student with as many layers or more: those on top are copies of the last one that add nothing yet."""
+    layers, last = student.config.num_hidden_layers, len(trained["layer_weights"]) - 2
+    if layers <= last + 1:
+        return trained
+    grown = dict(trained)
+    top = f"wavlm.encoder.layers.{last}."
+    weight, bias = (trained[f"{top}final_layer_norm.{name}"] for name in ("weight", "bias"))
+    # What the last layer gives out has about this mean and spread over its channels, so that normalising it again leaves it as it is.
+    mean, spread = bias.mean(), (weight.square().mean() + bias.var(correction=0)).sqrt()
+    for name in [one for one in trained if one.startswith(top)]:
+        rest = name.removeprefix(top)
+        for layer in range(last + 1, layers):
+            value = trained[name].clone()
+            if rest.startswith(("attention.out_proj.", "feed_forward.output_dense.")):
+                value = torch.zeros_like(value)
+            elif "layer_norm." in rest:
+                value = torch.full_like(value, float(spread if rest.endswith("weight") else mean))
+            grown[f"wavlm.encoder.layers.{layer}.{rest}"] = value
+    # The last state's share goes to it and to its copies.
+    mixed, more = trained["layer_weights"], layers - last - 1
+    share = (mixed[-1:] - math.log(more + 1)).expand(more + 1)
+    grown["layer_weights"] = torch.cat((mixed[:-1], share))
+    return grown
 
 
 def voice_folder(folder: str | Path) -> Path | None:

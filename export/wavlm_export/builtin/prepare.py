@@ -28,8 +28,8 @@ LEAST_CLIP = 10
 """Frames: shorter clips are left out."""
 AUDIO = re.compile(r".*\.(flac|wav|ogg|opus|mp3)$")
 
-SURE, DOUBT = 0.5, 0.1
-"""From which probability on the teacher's word is enough for speech, and from which on it is together with loudness."""
+SURE = 0.5
+"""From which probability on the teacher's word is enough for speech that is not loud."""
 TEACHER_WINDOW, TEACHER_STEP, TEACHER_FIELD = 160_000, 270, 991
 """Samples of segmentation-3.0's window, from one of its frames to the next, and that one frame is computed from."""
 
@@ -68,10 +68,10 @@ def _pack(folder: Path, out: Path, data: Data, label: Callable[[NDArray[np.float
     if at * HOP < data.least_seconds * RATE:
         return None
     audio = np.concatenate(samples)
-    # Who annotates leaves out none of the shortest breaks: gaps under 0.25 s are filled. Whether longer pauses count is a matter of
+    # Who annotates leaves out none of the shortest breaks: gaps under 0.3 s are filled. Whether longer pauses count is a matter of
     # the conversation (Simulation.pause_seconds).
     heard = label(audio)[:at]
-    speech = np.concatenate([whole(heard[first : first + count], fill=12, drop=3) for first, count in clips])
+    speech = np.concatenate([whole(heard[first : first + count], fill=15, drop=3) for first, count in clips])
     if not speech.any():
         return None
     for first, count in clips:
@@ -122,7 +122,7 @@ def whole(speech: NDArray[np.bool_], *, fill: int, drop: int) -> NDArray[np.bool
 
 
 def _teacher(path: str) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
-    """Speech as pyannote's segmentation-3.0 hears it, and what is loud enough where that is in doubt.
+    """Speech as pyannote's segmentation-3.0 hears it, and what is loud: the clips are clean, and it leaves out soft beginnings and endings.
 
     Of its seven classes per frame the first is silence.
     """
@@ -143,7 +143,7 @@ def _teacher(path: str) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
             here = slice(number * len(centre), (number + 1) * len(centre))
             somebody[here] = 1 - np.exp(log_probabilities[0, nearest, 0])
         somebody = somebody[:frames]
-        return whole((somebody > SURE) | (speech_by_energy(samples) & (somebody > DOUBT)), fill=5, drop=3)
+        return whole((somebody > SURE) | speech_by_energy(samples), fill=5, drop=3)
 
     return label
 
