@@ -28,8 +28,6 @@ LEAST_CLIP = 10
 """Frames: shorter clips are left out."""
 AUDIO = re.compile(r".*\.(flac|wav|ogg|opus|mp3)$")
 
-SURE = 0.5
-"""From which probability on the teacher's word is enough for speech that is not loud."""
 TEACHER_WINDOW, TEACHER_STEP, TEACHER_FIELD = 160_000, 270, 991
 """Samples of segmentation-3.0's window, from one of its frames to the next, and that one frame is computed from."""
 
@@ -68,10 +66,9 @@ def _pack(folder: Path, out: Path, data: Data, label: Callable[[NDArray[np.float
     if at * HOP < data.least_seconds * RATE:
         return None
     audio = np.concatenate(samples)
-    # Who annotates leaves out none of the shortest breaks: gaps under 0.3 s are filled. Whether longer pauses count is a matter of
-    # the conversation (Simulation.pause_seconds).
-    heard = label(audio)[:at]
-    speech = np.concatenate([whole(heard[first : first + count], fill=15, drop=3) for first, count in clips])
+    # Who annotates conversations leaves out neither soft sounds nor short breaks: both judges count, and gaps under 0.5 s are filled.
+    heard = label(audio)[:at] | speech_by_energy(audio)[:at]
+    speech = np.concatenate([whole(heard[first : first + count], fill=25, drop=3) for first, count in clips])
     if not speech.any():
         return None
     for first, count in clips:
@@ -122,10 +119,7 @@ def whole(speech: NDArray[np.bool_], *, fill: int, drop: int) -> NDArray[np.bool
 
 
 def _teacher(path: str) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
-    """Speech as pyannote's segmentation-3.0 hears it, and what is loud: the clips are clean, and it leaves out soft beginnings and endings.
-
-    Of its seven classes per frame the first is silence.
-    """
+    """Speech as pyannote's segmentation-3.0 hears it (seven classes per frame, the first is silence)."""
     from wavlm_diarizer.sessions import open_session
 
     session = open_session(Path(path))
@@ -134,16 +128,15 @@ def _teacher(path: str) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
     def label(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
         frames = len(samples) // HOP
         padded = np.concatenate((samples, np.zeros(-len(samples) % TEACHER_WINDOW, dtype=np.float32))).reshape(-1, 1, TEACHER_WINDOW)
-        somebody = np.zeros(len(padded) * TEACHER_WINDOW // HOP, dtype=np.float32)
+        speech = np.zeros(len(padded) * TEACHER_WINDOW // HOP, dtype=bool)
         centre = np.arange(TEACHER_WINDOW // HOP) * HOP + HOP // 2
         for number, window in enumerate(padded):
             level = np.sqrt(np.mean(window * window)) + 1e-6
             (log_probabilities,) = session.run(None, {wanted.name: (window * (0.05 / level))[None].astype(np.float32)})
             nearest = np.clip(np.round((centre - TEACHER_FIELD / 2) / TEACHER_STEP).astype(int), 0, log_probabilities.shape[1] - 1)
             here = slice(number * len(centre), (number + 1) * len(centre))
-            somebody[here] = 1 - np.exp(log_probabilities[0, nearest, 0])
-        somebody = somebody[:frames]
-        return whole((somebody > SURE) | speech_by_energy(samples), fill=5, drop=3)
+            speech[here] = np.exp(log_probabilities[0, nearest, 0]) < 0.5
+        return whole(speech[:frames], fill=5, drop=3)
 
     return label
 
