@@ -126,8 +126,8 @@ class Student(torch.nn.Module):
 def start_from(student: Student, folder: str | Path) -> None:
     """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it.
 
-    Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros. A student
-    with more layers begins with what the saved ones say: those on top of them add nothing until they have learned to.
+    Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
+    A student with more layers begins with about what the saved ones say: those on top of them add nothing until they have learned to.
     """
     student.sd.load_state_dict(_grown(WavLMForAudioFrameClassification.from_pretrained(Path(folder)).state_dict(), student.sd))
     beside = voice_folder(folder)
