@@ -356,6 +356,8 @@ def test_more_layers_begin_with_what_fewer_have_learned(tmp_path: Path) -> None:
     loss = fresh(samples).activity.square().mean()
     loss.backward()  # type: ignore[no-untyped-call]
     assert top.attention.out_proj.weight.grad.abs().sum() > 0
+    with pytest.raises(OptionError, match="2 layers, more than the 1 of the recipe"):
+        model.start_from(model.Student(replace(SIZES, layers=1), 3), tmp_path / "sd")
 
 
 def test_a_mistake_in_the_recipe_is_one_sentence(tmp_path: Path, capsys: Any) -> None:

@@ -128,6 +128,7 @@ def start_from(student: Student, folder: str | Path) -> None:
 
     Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
     A student with more layers begins with about what the saved ones say: those on top of them add nothing until they have learned to.
+    One with fewer raises :class:`OptionError`.
     """
     student.sd.load_state_dict(_grown(WavLMForAudioFrameClassification.from_pretrained(Path(folder)).state_dict(), student.sd))
     beside = voice_folder(folder)
@@ -144,7 +145,9 @@ def start_from(student: Student, folder: str | Path) -> None:
 def _grown(trained: dict[str, torch.Tensor], student: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Weights for a student with as many layers or more: those on top are copies of the last one that add nothing yet."""
     layers, last = student.config.num_hidden_layers, len(trained["layer_weights"]) - 2
-    if layers <= last + 1:
+    if layers < last + 1:
+        raise OptionError(f"The checkpoint has {last + 1} layers, more than the {layers} of the recipe: set model.layers to that.")
+    if layers == last + 1:
         return trained
     grown = dict(trained)
     top = f"wavlm.encoder.layers.{last}."
