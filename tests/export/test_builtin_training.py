@@ -343,7 +343,7 @@ def test_more_layers_begin_with_what_fewer_have_learned(tmp_path: Path) -> None:
     samples = 0.1 * torch.randn(2, 320 * 100 + 80)
     with torch.inference_mode():
         wanted, before = few(samples), fresh(samples)
-        model.start_from(fresh, tmp_path / "sd")
+        model.start_from(fresh, tmp_path / "sd", deeper=True)
         begun = fresh(samples)
     for name in ("activity", "frames"):
         at_first, now = ((getattr(one, name) - getattr(wanted, name)).abs().mean() for one in (before, begun))
@@ -356,8 +356,10 @@ def test_more_layers_begin_with_what_fewer_have_learned(tmp_path: Path) -> None:
     loss = fresh(samples).activity.square().mean()
     loss.backward()  # type: ignore[no-untyped-call]
     assert top.attention.out_proj.weight.grad.abs().sum() > 0
-    with pytest.raises(OptionError, match="2 layers, more than the 1 of the recipe"):
-        model.start_from(model.Student(replace(SIZES, layers=1), 3), tmp_path / "sd")
+    for layers, deeper in ((1, True), (1, False), (4, False)):
+        # Neither an evaluation nor a projection is one of another model than what was saved.
+        with pytest.raises(OptionError, match=f"2 layers and the recipe {layers}: set model.layers to 2"):
+            model.start_from(model.Student(replace(SIZES, layers=layers), 3), tmp_path / "sd", deeper=deeper)
 
 
 def test_a_mistake_in_the_recipe_is_one_sentence(tmp_path: Path, capsys: Any) -> None:

@@ -123,17 +123,21 @@ class Student(torch.nn.Module):
         return features
 
 
-def start_from(student: Student, folder: str | Path) -> None:
+def start_from(student: Student, folder: str | Path, *, deeper: bool = False) -> None:
     """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it.
 
     Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
-    A student with more layers begins with about what the saved ones say: those on top of them add nothing until they have learned to.
-    One with fewer raises :class:`OptionError`.
+    Another number of layers raises :class:`OptionError`, unless ``deeper`` allows the student to have more: then it begins with about what
+    the saved ones say, and those on top of them add nothing until they have learned to.
     """
-    student.sd.load_state_dict(_grown(WavLMForAudioFrameClassification.from_pretrained(Path(folder)).state_dict(), student.sd))
+    source = WavLMForAudioFrameClassification.from_pretrained(Path(folder))
+    saved, own_layers = source.config.num_hidden_layers, student.sd.config.num_hidden_layers
+    if saved > own_layers or (saved < own_layers and not deeper):
+        raise OptionError(f"{folder} has {saved} layers and the recipe {own_layers}: set model.layers to {saved}.")
+    student.sd.load_state_dict(_grown(source.state_dict(), saved, own_layers))
     beside = voice_folder(folder)
     if beside is not None:
-        trained = _grown(WavLMForXVector.from_pretrained(beside).state_dict(), student.sv)
+        trained = _grown(WavLMForXVector.from_pretrained(beside).state_dict(), saved, own_layers)
         own = student.sv.state_dict()
         for name in ("feature_extractor.weight", "feature_extractor.bias"):
             narrow, wide = trained[name], own[name]
@@ -142,21 +146,18 @@ def start_from(student: Student, folder: str | Path) -> None:
         student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
 
 
-def _grown(trained: dict[str, torch.Tensor], student: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """Weights for a student with as many layers or more: those on top are copies of the last one that add nothing yet."""
-    layers, last = student.config.num_hidden_layers, len(trained["layer_weights"]) - 2
-    if layers < last + 1:
-        raise OptionError(f"The checkpoint has {last + 1} layers, more than the {layers} of the recipe: set model.layers to that.")
-    if layers == last + 1:
+def _grown(trained: dict[str, torch.Tensor], saved: int, layers: int) -> dict[str, torch.Tensor]:
+    """Weights of ``saved`` layers as those of ``layers``, at least as many: what is on top are copies of the last that add nothing yet."""
+    if layers == saved:
         return trained
     grown = dict(trained)
-    top = f"wavlm.encoder.layers.{last}."
+    top = f"wavlm.encoder.layers.{saved - 1}."
     weight, bias = (trained[f"{top}final_layer_norm.{name}"] for name in ("weight", "bias"))
     # What the last layer gives out has about this mean and spread over its channels, so that normalising it again leaves it as it is.
     mean, spread = bias.mean(), (weight.square().mean() + bias.var(correction=0)).sqrt()
     for name in [one for one in trained if one.startswith(top)]:
         rest = name.removeprefix(top)
-        for layer in range(last + 1, layers):
+        for layer in range(saved, layers):
             value = trained[name].clone()
             if rest.startswith(("attention.out_proj.", "feed_forward.output_dense.")):
                 value = torch.zeros_like(value)
@@ -164,7 +165,7 @@ def _grown(trained: dict[str, torch.Tensor], student: PreTrainedModel) -> dict[s
                 value = torch.full_like(value, float(spread if rest.endswith("weight") else mean))
             grown[f"wavlm.encoder.layers.{layer}.{rest}"] = value
     # The last state's share goes to it and to its copies.
-    mixed, more = trained["layer_weights"], layers - last - 1
+    mixed, more = trained["layer_weights"], layers - saved
     share = (mixed[-1:] - math.log(more + 1)).expand(more + 1)
     grown["layer_weights"] = torch.cat((mixed[:-1], share))
     return grown

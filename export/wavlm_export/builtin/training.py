@@ -77,7 +77,7 @@ class Trainer:
         placed = torch.from_numpy(voice_teacher.centres(cast, teacher, Path(recipe.data.packed))) if teacher else None
         self.student = model.Student(recipe.model, len(cast), placed)
         if self.settings.start:
-            model.start_from(self.student, self.settings.start)
+            model.start_from(self.student, self.settings.start, deeper=True)
         model.freeze(self.student, self.settings.frozen_convolutions, only_voice=self.settings.only_voice)
         self.student.to(self.device)
         self.energies = losses.LogMel().to(self.device)
