@@ -11,7 +11,7 @@ import soundfile
 pytest.importorskip("torch")
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import config, formants, kokoro, noise_recordings, synthesis, trials, voices
+from wavlm_export.builtin import config, kokoro, noise_recordings, synthesis, trials, voices
 from wavlm_export.builtin.conditions import CONDITIONS, worsened
 from wavlm_export.builtin.prepare import prepare
 from wavlm_export.builtin.sentences import PARTS, sentence
@@ -48,51 +48,6 @@ def test_synthesised_voices_are_packed_beside_human_ones(tmp_path: Path) -> None
         single=str(tmp_path / "single"), synthetic=str(tmp_path / "made"), packed=str(tmp_path / "packed"), least_seconds=1.0
     )
     assert [voice.name for voice in voices.load(prepare(data))] == ["human", "machine"]
-
-
-def test_moved_formants_leave_the_pitch_as_it_was() -> None:
-    pulses = np.zeros(config.RATE)
-    pulses[::100] = 1.0
-    time = np.arange(400) / config.RATE
-    vowel = np.convolve(pulses, np.exp(-300 * time) * np.sin(2 * np.pi * 1500 * time))[: config.RATE].astype(np.float32)
-
-    def peak_and_pitch(samples: np.ndarray) -> tuple[float, int]:
-        power = np.abs(np.fft.rfft(samples[2000:14000])) ** 2
-        hertz = np.fft.rfftfreq(12000, 1 / config.RATE)
-        echo = np.correlate(samples[4000:8000], samples[4000:8000], "full")[4000 - 1 :]
-        return float(np.sum(power * hertz) / np.sum(power)), 50 + int(echo[50:150].argmax())
-
-    formant, pitch = peak_and_pitch(vowel)
-    assert pitch == 100
-    np.testing.assert_allclose(formants.shifted(vowel, 1.0), vowel, atol=1e-5)
-    for ratio in (0.85, 1.2):
-        moved = formants.shifted(vowel, ratio)
-        assert moved.shape == vowel.shape
-        assert moved.dtype == np.float32
-        assert peak_and_pitch(moved) == (pytest.approx(ratio * formant, rel=0.05), 100)
-
-
-def test_voices_of_the_training_are_packed_with_moved_formants_too(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    for name in ("single/known", "single/held", "made/machine"):
-        (tmp_path / name).mkdir(parents=True)
-        for clip in range(3):
-            soundfile.write(tmp_path / name / f"{clip}.flac", 0.1 * random.standard_normal(2 * config.RATE), config.RATE)
-    data = config.Data(
-        single=str(tmp_path / "single"),
-        synthetic=str(tmp_path / "made"),
-        packed=str(tmp_path / "packed"),
-        unseen=("held",),
-        least_seconds=1.0,
-        formants=(0.9, 1.1),
-        formant_seconds=3.0,
-    )
-    packed = {voice.name: voice for voice in voices.load(prepare(data))}
-    assert list(packed) == ["held", "known", "known x0.9", "known x1.1", "machine"]
-    assert {name: voice.seconds for name, voice in packed.items()} == {
-        "held": 6.0, "known": 6.0, "known x0.9": 4.0, "known x1.1": 4.0, "machine": 6.0
-    }  # fmt: skip
-    assert not np.array_equal(packed["known x0.9"].samples, packed["known x1.1"].samples)
 
 
 def test_a_silent_synthesiser_and_none_at_all_are_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

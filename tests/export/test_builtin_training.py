@@ -106,52 +106,6 @@ def test_embeddings_are_drawn_to_their_own_persons_place() -> None:
     assert losses.place_loss(torch.zeros(0, 4), centres, torch.zeros(0, dtype=torch.long)).item() == 0.0
 
 
-def test_whoever_is_like_somebody_may_be_near_them() -> None:
-    # Two voices that the teacher hears as alike, and one that it does not.
-    centres = torch.nn.functional.normalize(torch.tensor([[1.0, 0.3, 0.0], [1.0, -0.3, 0.0], [0.0, 0.0, 1.0]]), dim=1)
-    person = torch.tensor([0])
-
-    def slope(loss: Any) -> torch.Tensor:
-        at = centres[:1].clone().requires_grad_()
-        loss(at, centres, person).backward()
-        assert at.grad is not None
-        return at.grad[0]
-
-    np.testing.assert_allclose(slope(losses.relation_loss), 0, atol=1e-5)
-    assert slope(losses.margin_loss).norm() > 1
-    nearer, farther = (losses.relation_loss(centres[[other]], centres, person).item() for other in (1, 2))
-    least = losses.relation_loss(centres[:1], centres, person).item()
-    assert 0 < least < nearer < farther
-    assert losses.relation_loss(torch.zeros(0, 3), centres, torch.zeros(0, dtype=torch.long)).item() == 0.0
-
-
-def test_answers_are_kept_if_nothing_else_is_said() -> None:
-    kept = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
-    assert losses.kept_loss(kept, kept).item() == pytest.approx(0.0, abs=1e-7)
-    # From even odds to three to one: ln 2 is said less by the entropy of a quarter.
-    certain = torch.full_like(kept, float(np.log(3)))
-    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    assert losses.kept_loss(torch.zeros_like(kept), certain).item() == pytest.approx(np.log(2) - entropy, rel=1e-5)
-
-
-def test_pieces_are_of_what_was_said_without_a_gap_and_not_too_short() -> None:
-    mask = torch.zeros(3, 120)
-    mask[0, 10:110], mask[1, 5:25], mask[2, ::2] = 1, 1, 1
-    lengths = set()
-    for seed in range(30):
-        part = training.piece(mask, seed)
-        assert torch.equal(part, training.piece(mask, seed))
-        for row, whole in zip(part, mask, strict=True):
-            assert torch.equal(row * whole, row)
-            spoken = row[whole > 0]
-            first, last = int(spoken.argmax()), len(spoken) - int(spoken.flip(0).argmax())
-            assert spoken[first:last].all()
-            assert spoken.sum() >= min(training.LEAST_PIECE, int(whole.sum()))
-        lengths.add(int(part[0].sum()))
-    assert len(lengths) > 15
-    assert max(lengths) > 80
-
-
 @pytest.fixture
 def teacher(tmp_path: Path) -> Path:
     """Something that places voices: the mean of their log-mel energies over time after the mean is gone would be nothing, so their spread."""
@@ -291,24 +245,6 @@ def test_frozen_convolutions_and_all_but_the_voice_head_stay_as_they_were(recipe
         same = {key for key, value in before.items() if torch.equal(value, after[key])}
         assert {key for key in before if key.startswith(fixed)} <= same
         assert {key for key in before if key.startswith(("sv.tdnn", "sv.feature_extractor"))}.isdisjoint(same)
-
-
-def test_a_student_keeps_the_answers_of_another_checkpoint(recipe: config.Recipe, tmp_path: Path) -> None:
-    training.train(moved(recipe, tmp_path / "first", steps=2))
-    source = str(tmp_path / "first" / "checkpoint" / "sd")
-    changes: dict[str, Any] = {"start": source, "frozen_convolutions": 3, "steps": 40, "peak_rate": 3e-3}
-    drifted = {}
-    for share in (0.0, 1.0):
-        trainer = training.Trainer(moved(recipe, tmp_path / str(share), keep=source, keep_share=share, **changes))
-        batch = next(iter(trainer.batches()))
-        drifted[share] = [trainer.learn(batch) for _ in range(21)]
-    for every in drifted.values():
-        assert every[0]["kept"] == pytest.approx(0.0, abs=1e-5)
-        assert ["kept" in one for one in every[:4]] == [True, False, True, False]
-    assert drifted[1.0][-1]["kept"] < 0.2 * drifted[0.0][-1]["kept"]
-    training.train(moved(recipe, tmp_path / "other", steps=1, seed=1))
-    with pytest.raises(OptionError, match="differ in the frozen convolutions"):
-        training.Trainer(moved(recipe, tmp_path / "apart", keep=str(tmp_path / "other" / "checkpoint" / "sd"), **changes))
 
 
 def test_a_run_goes_on_with_more_voices_if_a_teacher_places_them(recipe: config.Recipe, teacher: Path, tmp_path: Path) -> None:

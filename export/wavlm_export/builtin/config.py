@@ -41,10 +41,6 @@ class Data:
     """A voice with less audio is left out."""
     most_seconds: float = 1e9
     """No more audio than this of one voice; 300 makes a pack of some voices small enough to be carried around."""
-    formants: tuple[float, ...] = ()
-    """Each voice of ``single`` that is trained on becomes another one, too, with its formants at so many times their frequency."""
-    formant_seconds: float = 45.0
-    """So much of each of these."""
     teacher: str = ""
     """pyannote segmentation-3.0 as ONNX, which labels the speech of the clips; empty: by energy."""
     voice_teacher: str = ""
@@ -121,14 +117,7 @@ class Training:
     embedding_weight: float = 0.02
     """Weight of the x-vector head's loss."""
     place_weight: float = 10.0
-    """Within the x-vector head's loss, weight of pointing to the voice teacher's own centre, beside being as near to others as that is."""
-    pieces: int = 2
-    """So many random pieces of what each one says alone in a window are embedded, besides the whole of it."""
-    keep: str = ""
-    """A Hugging Face folder (``sd``) of the same sizes, whose answers about activity the student keeps while it learns. It shares the
-    frozen convolutions with ``start``. Empty: none."""
-    keep_share: float = 0.8
-    """How much of the activity loss is keeping those answers, and not the truth."""
+    """Within the x-vector head's loss, weight of pointing to the voice teacher's own centre, beside pointing away from all others'."""
     mel_weight: float = 0.1
     overlap_weight: float = 1.0
     """How much more than others a frame counts in which two or more people speak; there are few, and they are missed most."""

@@ -53,34 +53,12 @@ def margin_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.T
     return functional.cross_entropy(SCALE * (cosine - MARGIN * functional.one_hot(people, len(centres))), people)
 
 
-def relation_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
-    """How far embeddings ``[n, width]`` are as near to each of the centres ``[people, width]`` as their own person's centre is.
-
-    The cross-entropy of two softmaxes over the cosines with all centres; 0 for ``n = 0``. A teacher puts one voice at two speeds, or with
-    two vocal tracts, close together: unlike :func:`margin_loss`, this does not push an embedding away from its person's likes.
-    """
-    if not len(people):
-        return embeddings.sum() * 0.0
-    unit = functional.normalize(centres.float(), dim=1)
-    wanted = torch.softmax(SCALE * unit[people] @ unit.T, dim=1)
-    found = functional.log_softmax(SCALE * functional.normalize(embeddings.float(), dim=1) @ unit.T, dim=1)
-    return -(wanted * found).sum(dim=1).mean()
-
-
 def place_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
     """How far embeddings ``[n, width]`` point away from their own person's centre: 1 less the cosine; 0 for ``n = 0``."""
     if not len(people):
         return embeddings.sum() * 0.0
     cosine: torch.Tensor = functional.cosine_similarity(embeddings.float(), centres[people].float(), dim=1)
     return (1 - cosine).mean()
-
-
-def kept_loss(logits: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """How far logits ``[batch, frames, 3]`` say something else than ``kept``, also logits: the Kullback-Leibler divergence per column."""
-    logits, kept = logits.float(), kept.float()
-    wanted = torch.sigmoid(kept)
-    cross, own = (functional.binary_cross_entropy_with_logits(one, wanted) for one in (logits, kept))
-    return cross - own
 
 
 class LogMel(torch.nn.Module):

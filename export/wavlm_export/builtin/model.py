@@ -102,21 +102,8 @@ class Student(torch.nn.Module):
 
     def forward(self, samples: torch.Tensor) -> Answer:
         """All heads for ``[batch, n]``."""
-        return self.rest(self.beginning(samples, 0), 0)
-
-    def beginning(self, samples: torch.Tensor, convolutions: int) -> torch.Tensor:
-        """What the first so many convolutions make of ``[batch, n]``."""
-        hidden = samples[:, None]
-        for layer in self.sd.wavlm.feature_extractor.conv_layers[:convolutions]:
-            hidden = layer(hidden)
-        return hidden
-
-    def rest(self, hidden: torch.Tensor, convolutions: int) -> Answer:
-        """All heads for what :meth:`beginning` has made."""
         backbone = self.sd.wavlm
-        for layer in backbone.feature_extractor.conv_layers[convolutions:]:
-            hidden = layer(hidden)
-        features = hidden.transpose(1, 2)
+        features = backbone.feature_extractor(samples).transpose(1, 2)
         hidden, _ = backbone.feature_projection(features)
         states = backbone.encoder(hidden, output_hidden_states=True, return_dict=True).hidden_states
         stacked = torch.stack(states, dim=1)

@@ -12,7 +12,6 @@ import numpy as np
 import soundfile
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import formants
 from wavlm_export.builtin.config import HOP, RATE
 from wavlm_export.builtin.voices import INDEX
 
@@ -27,8 +26,6 @@ SPEECH_LEVEL = 0.08
 """RMS of speech in a packed clip."""
 LEAST_CLIP = 10
 """Frames: shorter clips are left out."""
-MOVED_PIECE = 15 * RATE
-"""Samples: no more than this is taken of one clip for a voice with moved formants."""
 AUDIO = re.compile(r".*\.(flac|wav|ogg|opus|mp3)$")
 
 TEACHER_WINDOW, TEACHER_STEP, TEACHER_FIELD = 160_000, 270, 991
@@ -46,27 +43,22 @@ def prepare(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
     sources = [source, *([Path(data.synthetic)] if data.synthetic and Path(data.synthetic).is_dir() else [])]
     entries = []
     for folder in sorted((one for source in sources for one in source.iterdir() if one.is_dir()), key=lambda one: one.name):
-        for ratio in (1.0, *(data.formants if folder.parent == source and folder.name not in data.unseen else ())):
-            entry = _pack(folder, out, data, label, ratio)
-            if entry is not None:
-                entries.append(entry)
-                report(f"{entry['name']}: {entry['seconds'] / 60:.1f} minutes, {entry['speech']:.0%} speech")
+        entry = _pack(folder, out, data, label)
+        if entry is not None:
+            entries.append(entry)
+            report(f"{entry['name']}: {entry['seconds'] / 60:.1f} minutes, {entry['speech']:.0%} speech")
     _write(out / INDEX, json.dumps({"teacher": Path(data.teacher).name, "voices": entries}).encode())
     return out
 
 
-def _pack(
-    folder: Path, out: Path, data: Data, label: Callable[[NDArray[np.float32]], NDArray[np.bool_]], ratio: float
-) -> dict[str, Any] | None:
-    """The arrays of one voice, its formants moved by ``ratio``; None if there is too little of it."""
-    name = folder.name if ratio == 1.0 else f"{folder.name} x{ratio:g}"
-    note = out / f"{name}.json"
+def _pack(folder: Path, out: Path, data: Data, label: Callable[[NDArray[np.float32]], NDArray[np.bool_]]) -> dict[str, Any] | None:
+    """One voice's arrays; None if there is too little of it."""
+    note = out / f"{folder.name}.json"
     if note.exists():
         packed: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
         return packed
     samples, clips, at = [], [], 0
-    clips_of_voice = _clips(folder, data.most_seconds) if ratio == 1.0 else _moved(folder, data.formant_seconds, ratio)
-    for clip in clips_of_voice:
+    for clip in _clips(folder, data.most_seconds):
         count = len(clip) // HOP
         samples.append(clip[: count * HOP])
         clips.append((at, count))
@@ -85,9 +77,9 @@ def _pack(
         level = float(np.sqrt(np.mean(spoken * spoken))) if len(spoken) else 0.0
         # A clip without speech keeps its level relative to nothing: it is muted rather than raised.
         audio[part] *= SPEECH_LEVEL / level if level > 1e-4 else 0.0
-    _save(out / f"{name}.npy", (np.clip(audio, -0.999, 0.999) * 32767).astype(np.int16))
-    _save(out / f"{name}.speech.npy", speech)
-    entry: dict[str, Any] = {"name": name, "seconds": at * HOP / RATE, "speech": float(speech.mean()), "clips": clips}
+    _save(out / f"{folder.name}.npy", (np.clip(audio, -0.999, 0.999) * 32767).astype(np.int16))
+    _save(out / f"{folder.name}.speech.npy", speech)
+    entry: dict[str, Any] = {"name": folder.name, "seconds": at * HOP / RATE, "speech": float(speech.mean()), "clips": clips}
     _write(note, json.dumps(entry).encode())
     return entry
 
@@ -105,19 +97,6 @@ def _clips(folder: Path, most_seconds: float) -> Iterator[NDArray[np.float32]]:
         if len(mono) >= LEAST_CLIP * HOP:
             total += len(mono)
             yield mono
-
-
-def _moved(folder: Path, seconds: float, ratio: float) -> Iterator[NDArray[np.float32]]:
-    """Random clips of a folder, of long ones a random piece, with moved formants, until there is enough: others for another ratio."""
-    random = np.random.default_rng([round(1000 * ratio), *folder.name.encode()])
-    clips, total = list(_clips(folder, float("inf"))), 0
-    for number in random.permutation(len(clips)):
-        if total >= seconds * RATE:
-            return
-        clip = clips[number]
-        skip = int(random.integers(max(1, len(clip) - MOVED_PIECE)))
-        yield formants.shifted(clip[skip : skip + MOVED_PIECE], ratio)
-        total += min(len(clip), MOVED_PIECE)
 
 
 def speech_by_energy(samples: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -7,7 +7,6 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from wavlm_export.builtin import losses, model, prepare, voice_teacher, voices
 from wavlm_export.builtin.conversations import Conversations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from wavlm_export.builtin.config import Recipe, Training
 
@@ -31,12 +30,6 @@ VALIDATION = 48
 LEAST_SOLO = 50
 """Frames that a speaker must be alone in a window for the voice head to learn from it."""
 
-LEAST_PIECE = 25
-"""Frames of the pieces of that."""
-KEPT_WEIGHT, KEPT_EVERY = 10.0, 2
-"""Of keeping answers: its weight, as it is nothing where nothing has changed yet, and at which steps, as every other one does."""
-
-Part = Callable[[torch.Tensor], torch.Tensor]
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Samples ``[batch, n]``, activity ``[batch, frames, 3]``, counted ``[batch, frames]``, people ``[batch, 3]``."""
 
@@ -95,33 +88,9 @@ class Trainer:
             # Muon (Jordan et al. 2024) for the transformer's matrices, with the step sizes of AdamW.
             self.optimisers.append(torch.optim.Muon(matrices, lr=rate, adjust_lr_fn="match_rms_adamw"))
         self.step = 0
-        self._begin, self._answer, self._keeper = self._parts()
+        self._answer = torch.compile(self.student) if self.settings.compile else self.student
         if (self.folder / STATE).exists():
             self._resume()
-
-    def _parts(self) -> tuple[Part, Callable[[torch.Tensor], model.Answer], Part | None]:
-        """What the frozen convolutions make of samples, what the student answers to that, and the activity it is to keep, if any."""
-        frozen, student, compiled = self.settings.frozen_convolutions, self.student, torch.compile if self.settings.compile else _as_it_is
-
-        def begin(samples: torch.Tensor) -> torch.Tensor:
-            return student.beginning(samples, frozen)
-
-        def answer(hidden: torch.Tensor) -> model.Answer:
-            return student.rest(hidden, frozen)
-
-        if not self.settings.keep:
-            return compiled(begin), compiled(answer), None
-        reference = model.Student(self.recipe.model, 2)
-        model.start_from(reference, self.settings.keep)
-        reference.requires_grad_(requires_grad=False).to(self.device)
-        ours, theirs = (one.sd.wavlm.feature_extractor.conv_layers[:frozen].state_dict() for one in (student, reference))
-        if not all(torch.equal(value, theirs[name]) for name, value in ours.items()):
-            raise OptionError("training.keep and what the run starts from differ in the frozen convolutions: freeze fewer of them.")
-
-        def keeper(hidden: torch.Tensor) -> torch.Tensor:
-            return reference.rest(hidden, frozen).activity
-
-        return compiled(begin), compiled(answer), compiled(keeper)
 
     def _groups(self, wanted: Callable[[str, torch.nn.Parameter], bool]) -> list[dict[str, Any]]:
         """Of what learns and is wanted, groups by the decay of its weights and by how many times the rate it learns with."""
@@ -181,10 +150,7 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["times"]
         with torch.autocast(self.device.type, torch.bfloat16):
-            with torch.no_grad():
-                hidden = self._begin(samples)
-                kept = self._keeper(hidden) if self._keeper and self.step % KEPT_EVERY == 0 else None
-            answer = self._answer(hidden)
+            answer = self._answer(samples)
         frames = answer.activity.shape[1]
         activity, counted = activity[:, :frames], counted[:, :frames]
         target = losses.voice_target(activity, people, counted)
@@ -193,15 +159,10 @@ class Trainer:
         if not settings.only_voice:
             weighted = counted * (1 + settings.overlap_weight * (activity.sum(dim=-1) > 1))
             parts["activity"] = losses.activity_loss(answer.activity, activity, weighted)
-            if kept is not None:
-                parts["kept"] = losses.kept_loss(answer.activity, kept)
-            if settings.voice_weight:
-                parts["voice"] = losses.voice_loss(answer.voices, self.student.centres, target)
+            parts["voice"] = losses.voice_loss(answer.voices, self.student.centres, target)
             if settings.mel_weight and settings.frozen_convolutions < len(self.recipe.model.conv_dim):
                 parts["mel"] = losses.mel_loss(answer.mels, self.energies(samples))
-        share = settings.keep_share if self._keeper else 0.0
-        weights = {"activity": 1 - share, "kept": KEPT_WEIGHT * KEPT_EVERY * share, "voice": settings.voice_weight}
-        weights |= {"embedding": settings.embedding_weight, "mel": settings.mel_weight}
+        weights = {"activity": 1.0, "voice": settings.voice_weight, "embedding": settings.embedding_weight, "mel": settings.mel_weight}
         loss = sum((weights[name] * value for name, value in parts.items()), torch.zeros((), device=self.device))
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
@@ -218,15 +179,11 @@ class Trainer:
     def _embedding_loss(self, frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
         """Names the voice of every speaker who is alone for a second, by the voice head pooled over just those frames."""
         window, column, mask = alone(frames, target, people)
-        pieces = self.settings.pieces
-        masks = [mask, *(piece(mask, self.step * pieces + number) for number in range(pieces))]
-        embeddings = self.student.embeddings(frames[window].repeat(len(masks), 1, 1), torch.cat(masks))
-        centres, named = self.student.centres, people[window, column].repeat(len(masks))
-        if centres.requires_grad:
-            return losses.margin_loss(embeddings, centres, named)
+        embeddings = self.student.embeddings(frames[window], mask)
+        centres, named = self.student.centres, people[window, column]
+        loss = losses.margin_loss(embeddings, centres, named)
         # Learned centres may move to where the embeddings are; a teacher's say where those should be.
-        relation = losses.relation_loss(embeddings, centres, named)
-        return relation + self.settings.place_weight * losses.place_loss(embeddings, centres, named)
+        return loss if centres.requires_grad else loss + self.settings.place_weight * losses.place_loss(embeddings, centres, named)
 
     def validate(self) -> float | None:
         """The activity loss on fixed conversations of unseen voices; None without such voices, or if only the voice head learns."""
@@ -268,21 +225,6 @@ def alone(frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> t
     solo = (inner[:, None, :] == people[:, :, None]) & (people[:, :, None] >= 0)
     window, column = torch.nonzero(solo.sum(dim=2) >= LEAST_SOLO, as_tuple=True)
     return window, column, solo[window, column].float()
-
-
-def piece(mask: torch.Tensor, seed: int) -> torch.Tensor:
-    """A random piece, of half a second at least, of the frames that are on in each row of ``[n, frames]``."""
-    random = torch.Generator().manual_seed(seed)
-    share, place = (torch.rand(len(mask), 1, generator=random).to(mask.device) for _ in range(2))
-    order = mask.cumsum(dim=1)
-    whole = order[:, -1:]
-    length = torch.minimum(LEAST_PIECE + share * (whole - LEAST_PIECE).clamp(min=0), whole)
-    first = place * (whole - length)
-    return mask * (order > first) * (order <= first + length)
-
-
-def _as_it_is(function: Any) -> Any:
-    return function
 
 
 def _muons(name: str, value: torch.nn.Parameter) -> bool:
@@ -330,8 +272,7 @@ def _loop(trainer: Trainer, asked: list[int], report: Callable[[str], None]) -> 
         recent.append(trainer.learn(batch))
         if trainer.step % settings.log_every == 0:
             now = time.monotonic()
-            names = dict.fromkeys(name for one in recent for name in one)
-            line: dict[str, Any] = {name: round(float(np.mean([one[name] for one in recent if name in one])), 4) for name in names}
+            line: dict[str, Any] = {name: round(float(np.mean([one[name] for one in recent])), 4) for name in recent[0]}
             line |= {
                 "step": trainer.step,
                 "hours": round(trainer.step * settings.batch * seconds / 3600, 2),
