@@ -10,7 +10,9 @@ import soundfile
 
 pytest.importorskip("torch")
 
+from wavlm_diarizer.diarization import Diarization, Turn
 from wavlm_diarizer.errors import OptionError
+from wavlm_diarizer.voice_join import WindowAnswer
 from wavlm_export.builtin import config, kokoro, noise_recordings, synthesis, trials, voices
 from wavlm_export.builtin.conditions import CONDITIONS, worsened
 from wavlm_export.builtin.prepare import prepare
@@ -94,6 +96,34 @@ def test_the_equal_error_rate_is_nothing_for_voices_apart_and_half_for_chance() 
     apart = np.eye(6)[people] + 0.01 * random.standard_normal((120, 6))
     assert trials.equal_error_rate(apart, people) == pytest.approx(0.0, abs=1e-6)
     assert trials.equal_error_rate(random.standard_normal((120, 6)), people) == pytest.approx(0.5, abs=0.05)
+
+
+def test_voices_within_a_recording_are_compared_where_they_are_clear() -> None:
+    step, frames = 0.02, 200
+    reference = Diarization(
+        [Turn(4.0 * number, 4.0 * number + 4.0, "ab"[number % 2]) for number in range(6)] + [Turn(0.0, 1.0, "b")], name="meeting"
+    )
+    alone, nobody = np.zeros((frames, 3)), np.zeros(3)
+    alone[:, 1] = 0.9
+    voice = {"a": np.array([1.0, 0.2, 0.0]), "b": np.array([0.0, 1.0, 0.2])}
+
+    def answers(heard: str, probabilities: np.ndarray = alone) -> list[tuple[int, WindowAnswer]]:
+        return [
+            (number * frames, WindowAnswer(probabilities, np.stack([nobody, voice[who], nobody]), np.array([0, frames, 0])))
+            for number, who in enumerate(heard)
+        ]
+
+    assert trials.equal_error_rate_within(answers("ababab"), reference, step) == 0.0
+    assert trials.equal_error_rate_within(answers("aabbaa"), reference, step) > 0.3
+    # Windows that share audio with one before do not count, nor does who is hardly ever alone, and one person alone says nothing.
+    late = [(first + 50, answer) for first, answer in answers("bababa")]
+    assert trials.equal_error_rate_within(sorted(answers("ababab") + late, key=lambda one: one[0]), reference, step) == 0.0
+    both = alone.copy()
+    both[40:, 2] = 0.9
+    assert trials.equal_error_rate_within(answers("ababab", both), reference, step) is None
+    assert trials.equal_error_rate_within(answers("a"), reference, step) is None
+    assert trials.equal_error_rate_within([(0, WindowAnswer(alone))], reference, step) is None
+    assert trials.equal_error_rate_within([], reference, step) is None
 
 
 def test_noise_comes_from_packages_without_voices_and_music_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,17 +27,21 @@ from wavlm_diarizer.voice_join import VoiceJoin, WindowAnswer
 from wavlm_diarizer.windows import WindowSettings, cut
 from wavlm_export.builtin import model, trials, voice_teacher, voices
 from wavlm_export.builtin.conditions import worsened
-from wavlm_export.builtin.config import LABELS, RATE
+from wavlm_export.builtin.config import HOP, LABELS, RATE
 from wavlm_export.builtin.model import voice_folder
 from wavlm_export.builtin.training import trained
 from wavlm_export.pooling import LEAST_FRAMES, Context, pooled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from wavlm_export.builtin.config import Evaluation, Recipe
 
 SPEECH = "speech"
+WITHIN = "equal error rate within recordings"
+"""The mean over recordings of :func:`trials.equal_error_rate_within`."""
 
 Answering = Callable[["NDArray[np.float32]"], WindowAnswer]
 """From the samples of a window to what a model says about it."""
@@ -58,12 +62,15 @@ def evaluate(recipe: Recipe, checkpoint: str | None, report: Callable[[str], Non
     heard = [(folder, "") for folder in settings.sets] + [(folder, worse) for folder in settings.worsened for worse in settings.conditions]
     for folder, condition in heard:
         name = " ".join(filter(None, (Path(folder).name, condition)))
-        scores = score_set(answer, folder, settings, policy, condition)
+        scores, within = score_set(answer, folder, settings, policy, condition)
         found[name] = {kind: total(every).as_dict() for kind, every in scores.items()}
         for one in scores["speakers"]:
             report(json.dumps(_rounded(one.as_dict())))
         for kind, every in scores.items():
             _print({"set": name, "of": kind} | _rounded(total(every).as_dict()))
+        if within:
+            found[name][WITHIN] = float(np.mean(within))
+            _print({"set": name, WITHIN: round(found[name][WITHIN], 4), "recordings": len(within)})
     if beside is not None:
         found["voices"] = _voices(recipe, beside)
         _print(found["voices"])
@@ -118,45 +125,59 @@ def with_voices(recipe: Recipe, folder: Path) -> Answering:
     return answer
 
 
-def score_set(answer: Answering, folder: str | Path, settings: Evaluation, policy: Policy, condition: str = "") -> dict[str, list[Score]]:
-    """The scores of each recording, under a worse condition if one is named: of its speakers, and of its speech alone, whoever speaks."""
+def score_set(
+    answer: Answering, folder: str | Path, settings: Evaluation, policy: Policy, condition: str = ""
+) -> tuple[dict[str, list[Score]], list[float]]:
+    """The scores of each recording, under a worse condition if one is named: of its speakers, and of its speech alone, whoever speaks.
+
+    And how well voices are told apart within each recording in which that can be said.
+    """
     audio = sorted(path for path in Path(folder).iterdir() if path.with_suffix(".rttm").is_file() and path.suffix in {".flac", ".wav"})
     if not audio:
         raise OptionError(f"There are no recordings with RTTM in {folder}.")
     scores: dict[str, list[Score]] = {"speakers": [], SPEECH: []}
+    within = []
     for path in audio:
         reference = rttm.loads(path.with_suffix(".rttm").read_text(encoding="utf-8"))
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         if rate != RATE:
             raise OptionError(f"{path} has {rate} Hz; recordings for evaluation have {RATE} Hz.")
         mono = samples.mean(axis=1)
-        result = diarize(answer, worsened(mono, condition, path.stem) if condition else mono, settings, path.stem)
+        answers = answered(answer, worsened(mono, condition, path.stem) if condition else mono, settings)
+        result = diarize(answers, len(mono), settings, path.stem)
         scores["speakers"].append(score(reference, result, policy=policy))
         scores[SPEECH].append(score(speech_activity(reference), speech_activity(result), policy=policy))
-    return scores
+        within.append(trials.equal_error_rate_within(answers, reference, HOP / RATE))
+    return scores, [one for one in within if one is not None]
 
 
-def diarize(answer: Answering, samples: NDArray[np.float32], settings: Evaluation, name: str) -> Diarization:
-    """One recording ``[n]`` at 16 kHz through a model that takes samples as they are."""
+def answered(answer: Answering, samples: NDArray[np.float32], settings: Evaluation) -> list[tuple[int, WindowAnswer]]:
+    """First frame and answer of each window of a recording ``[n]`` at 16 kHz, through a model that takes samples as they are."""
     time_base = TimeBase()
     windows = WindowSettings.from_seconds(settings.window_seconds, settings.overlap_seconds, settings.window_seconds, time_base)
+    every = cut([samples[:, None]], windows, time_base)
+    return [(time_base.frame_at(window.start), answer(window.samples[:, 0].copy())) for window in every]
+
+
+def diarize(answers: Sequence[tuple[int, WindowAnswer]], samples: int, settings: Evaluation, name: str) -> Diarization:
+    """A recording of so many samples from the answers for its windows."""
+    time_base = TimeBase()
     alone = SpeakerJoin(LABELS, time_base)
     by_voice = VoiceJoin(LABELS, time_base, settings.clustering, SpeakerCount.of(), min(ACTIVE, settings.onset))
     voices_heard = False
-    for window in cut([samples[:, None]], windows, time_base):
-        heard = answer(window.samples[:, 0].copy())
+    for first, heard in answers:
         voices_heard = heard.embeddings is not None
         if voices_heard:
-            by_voice.add(time_base.frame_at(window.start), heard)
+            by_voice.add(first, heard)
         else:
-            alone.add(time_base.frame_at(window.start), heard.probabilities)
+            alone.add(first, heard.probabilities)
     probabilities = (by_voice.result() if voices_heard else alone.result()).probabilities
     turns = []
     for label, runs in enumerate(decode(probabilities, settings.decoding, time_base)):
         for first, stop in runs:
-            start, end = time_base.span(first, stop, len(probabilities), len(samples))
+            start, end = time_base.span(first, stop, len(probabilities), samples)
             turns.append(Turn(start, end, f"SPEAKER_{label}"))
-    return _made(turns, len(samples) / RATE, name)
+    return _made(turns, samples / RATE, name)
 
 
 def _made(turns: list[Turn], duration: float, name: str) -> Diarization:

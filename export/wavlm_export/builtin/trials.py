@@ -1,6 +1,7 @@
-"""Packed voices and an embedder in, how well it tells people apart out: the equal error rate over pairs of short segments.
+"""Voices in, how well they are told apart out, as equal error rates: of segments by themselves, and within whole recordings.
 
-Each segment is one person alone for two to four seconds, under conditions of its own, so that a room or a telephone is no help.
+Each segment is one person alone for two to four seconds, under conditions of its own, so that a room or a telephone is no help. Within a
+recording the pairs are those that clustering has to decide on. A voice head may gain by the one measure and lose by the other.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wavlm_diarizer.speakers import ACTIVE
 from wavlm_export.builtin.conditions import CONDITIONS, worsened
 from wavlm_export.builtin.config import HOP
 from wavlm_export.builtin.voices import Cast
@@ -19,12 +21,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from wavlm_diarizer.diarization import Diarization
+    from wavlm_diarizer.voice_join import WindowAnswer
     from wavlm_export.builtin.voices import Voice
 
 SEGMENTS = 24
 """Of each voice; every other one clean."""
 LEAST, MOST = 100, 200
 """Frames of a segment."""
+LEAST_SOLO, LEAST_SHARE = 50, 0.8
+"""Frames of its own that a local speaker needs to be compared with others, and how many of them must be one person's."""
 
 
 def segments(voices: Sequence[Voice]) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
@@ -42,9 +48,40 @@ def segments(voices: Sequence[Voice]) -> tuple[list[NDArray[np.float32]], NDArra
 
 
 def equal_error_rate(embeddings: NDArray[np.floating], people: NDArray[np.int64]) -> float:
-    """Of the cosines of all pairs: where as many pairs of one person are missed as pairs of two are taken for one."""
-    unit = embeddings - embeddings.mean(axis=0)
-    unit /= np.linalg.norm(unit, axis=1, keepdims=True) + 1e-9
+    """Of the cosines of all pairs, less the mean of all: where as many pairs of one person are missed as pairs of two are taken for one."""
+    return _of_pairs(embeddings - embeddings.mean(axis=0), people)
+
+
+def equal_error_rate_within(answers: Sequence[tuple[int, WindowAnswer]], reference: Diarization, step: float) -> float | None:
+    """The same of a recording's local speakers, without taking off a mean, as they are clustered; ``None`` without pairs of both kinds.
+
+    ``answers``: first frame and answer of each window in order of time; ``step``: seconds from one frame to the next. Windows that share
+    audio with an earlier one that counts do not count, and neither do local speakers who are hardly alone or not clearly one person.
+    """
+    length = max((first + len(answer.probabilities) for first, answer in answers), default=0)
+    names = {name: number for number, name in enumerate(reference.speakers)}
+    speaking = np.zeros((length, len(names)), dtype=bool)
+    for turn in reference.turns:
+        speaking[round(turn.start / step) : round(turn.end / step), names[turn.speaker]] = True
+    embeddings, people, end = [], [], 0
+    for first, answer in answers:
+        if first < end or answer.embeddings is None:
+            continue
+        end = first + len(answer.probabilities)
+        active = answer.probabilities > ACTIVE
+        solo = active & (active.sum(axis=1, keepdims=True) == 1)
+        shares = solo.T.astype(np.int64) @ speaking[first:end]
+        for column in np.flatnonzero(solo.sum(axis=0) >= LEAST_SOLO):
+            who = int(shares[column].argmax())
+            if shares[column, who] >= LEAST_SHARE * solo[:, column].sum() and answer.embeddings[column].any():
+                embeddings.append(answer.embeddings[column])
+                people.append(who)
+    together = [people.count(who) for who in set(people)]
+    return _of_pairs(np.stack(embeddings), np.array(people)) if len(together) > 1 and max(together) > 1 else None
+
+
+def _of_pairs(vectors: NDArray[np.floating], people: NDArray[np.int64]) -> float:
+    unit = vectors / (np.linalg.norm(vectors, axis=1, keepdims=True) + 1e-9)
     first, second = np.triu_indices(len(people), 1)
     cosine, same = np.sum(unit[first] * unit[second], axis=1), people[first] == people[second]
     order = np.argsort(-cosine, kind="stable")
