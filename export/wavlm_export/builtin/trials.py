@@ -31,6 +31,8 @@ LEAST, MOST = 100, 200
 """Frames of a segment."""
 LEAST_SOLO, LEAST_SHARE = 50, 0.8
 """Frames of its own that a local speaker needs to be compared with others, and how many of them must be one person's."""
+LEAST_PAIRS = 20
+"""Pairs of one person, and of two, that a recording needs: a rate of fewer is hardly one."""
 
 
 def segments(voices: Sequence[Voice]) -> tuple[list[NDArray[np.float32]], NDArray[np.int64]]:
@@ -53,7 +55,7 @@ def equal_error_rate(embeddings: NDArray[np.floating], people: NDArray[np.int64]
 
 
 def equal_error_rate_within(answers: Sequence[tuple[int, WindowAnswer]], reference: Diarization, step: float) -> float | None:
-    """The same of a recording's local speakers, without taking off a mean, as they are clustered; ``None`` without pairs of both kinds.
+    """The same of a recording's local speakers, without taking off a mean, as they are clustered; ``None`` if there are few pairs.
 
     ``answers``: first frame and answer of each window in order of time; ``step``: seconds from one frame to the next. Windows that share
     audio with an earlier one that counts do not count, and neither do local speakers who are hardly alone or not clearly one person.
@@ -76,8 +78,10 @@ def equal_error_rate_within(answers: Sequence[tuple[int, WindowAnswer]], referen
             if shares[column, who] >= LEAST_SHARE * solo[:, column].sum() and answer.embeddings[column].any():
                 embeddings.append(answer.embeddings[column])
                 people.append(who)
-    together = [people.count(who) for who in set(people)]
-    return _of_pairs(np.stack(embeddings), np.array(people)) if len(together) > 1 and max(together) > 1 else None
+    same = sum(count * (count - 1) // 2 for count in map(people.count, set(people)))
+    if min(same, len(people) * (len(people) - 1) // 2 - same) < LEAST_PAIRS:
+        return None
+    return _of_pairs(np.stack(embeddings), np.array(people))
 
 
 def _of_pairs(vectors: NDArray[np.floating], people: NDArray[np.int64]) -> float:
