@@ -124,6 +124,7 @@ def test_voices_within_a_recording_are_compared_where_they_are_clear() -> None:
     assert trials.equal_error_rate_within(answers("abababab"), reference, step) is None
     assert trials.equal_error_rate_within([(0, WindowAnswer(alone))], reference, step) is None
     assert trials.equal_error_rate_within([], reference, step) is None
+    assert trials.equal_error_rate_within(answers("ab" * 6), Diarization([], name="nobody"), step) is None
 
 
 def test_noise_comes_from_packages_without_voices_and_music_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def equal_error_rate_within(answers: Sequence[tuple[int, WindowAnswer]], referen
         speaking[round(turn.start / step) : round(turn.end / step), names[turn.speaker]] = True
     embeddings, people, end = [], [], 0
     for first, answer in answers:
-        if first < end or answer.embeddings is None:
+        if first < end or answer.embeddings is None or not names:
             continue
         end = first + len(answer.probabilities)
         active = answer.probabilities > ACTIVE
