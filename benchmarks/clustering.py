@@ -22,7 +22,7 @@ from wavlm_diarizer.agglomeration import Voices, groups
 from wavlm_diarizer.assignment import NOBODY, best_distinct
 from wavlm_diarizer.clustering import Clustering, LocalSpeakers, SpeakerCount, cluster
 from wavlm_diarizer.speakers import SpeakerJoin, triangle
-from wavlm_diarizer.tuning import frame_errors
+from wavlm_diarizer.tuning import frame_errors, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -273,17 +273,10 @@ def heard(diarizer: Diarizer, folder: Path) -> list[Case]:
         local = diarizer.local_speakers(answers)
         if local is not None:
             windows = tuple((first, np.asarray(answer.probabilities, dtype=np.float32)) for first, answer in answers.windows)
-            truth = spoken(Diarization.load(path.with_suffix(".rttm")))
-            cases.append(Case(path.stem, answers.samples, windows, local, truth, diarizer.settings.clustering, diarizer.time_base))
+            turns, base = Diarization.load(path.with_suffix(".rttm")), diarizer.time_base
+            truth = spoken(turns, base.whole_frames(turns.duration) + 1, base)
+            cases.append(Case(path.stem, answers.samples, windows, local, truth, diarizer.settings.clustering, base))
     return cases
-
-
-def spoken(truth: Diarization) -> NDArray[np.bool_]:
-    """Who speaks ``[frames, speakers]``."""
-    frames = np.zeros((round(truth.duration * RATE) + 1, len(truth.speakers)), dtype=bool)
-    for turn in truth.turns:
-        frames[round(turn.start * RATE) : round(turn.end * RATE), truth.speakers.index(turn.speaker)] = True
-    return frames
 
 
 def compared(sets: dict[str, list[Case]]) -> list[list[str]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wavlm_diarizer.decoding import Decoding
     from wavlm_diarizer.diarization import Diarization
     from wavlm_diarizer.diarizer import Activity, Diarizer, Heard
+    from wavlm_diarizer.timebase import TimeBase
 
 POLICY = Policy()
 """What is made as small as possible: DER without a collar, overlap scored."""
@@ -212,10 +213,7 @@ class _Search:
             heard, truth = self.recordings[index]
             base = self.diarizer.time_base
             last = max([heard.samples, *(base.samples(turn.end) for turn in truth.turns)])
-            frames = np.zeros((base.frame_at(last) + 1, len(truth.speakers)), dtype=bool)
-            for turn in truth.turns:
-                frames[base.whole_frames(turn.start) : base.whole_frames(turn.end), truth.speakers.index(turn.speaker)] = True
-            self._truths[index] = frames
+            self._truths[index] = spoken(truth, base.frame_at(last) + 1, base)
         return self._truths[index]
 
     def _error(self, settings: _Settings, index: int) -> float:
@@ -229,6 +227,14 @@ class _Search:
                     found[first:stop, column] = True
             self._errors[settings, index] = frame_errors(truth, found)
         return self._errors[settings, index]
+
+
+def spoken(truth: Diarization, frames: int, time_base: TimeBase) -> NDArray[np.bool_]:
+    """Who speaks in which of the first so many frames ``[frames, speakers]``; speakers in the order of ``truth.speakers``."""
+    speaks = np.zeros((frames, len(truth.speakers)), dtype=bool)
+    for turn in truth.turns:
+        speaks[time_base.whole_frames(turn.start) : time_base.whole_frames(turn.end), truth.speakers.index(turn.speaker)] = True
+    return speaks
 
 
 def frame_errors(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:

@@ -99,7 +99,7 @@ def test_the_equal_error_rate_is_nothing_for_voices_apart_and_half_for_chance() 
 
 
 def test_voices_within_a_recording_are_compared_where_they_are_clear() -> None:
-    step, frames = 0.02, 200
+    frames = 200
     reference = Diarization(
         [Turn(4.0 * number, 4.0 * number + 4.0, "ab"[number % 2]) for number in range(12)] + [Turn(0.0, 1.0, "b")], name="meeting"
     )
@@ -113,18 +113,18 @@ def test_voices_within_a_recording_are_compared_where_they_are_clear() -> None:
             for number, who in enumerate(heard)
         ]
 
-    assert trials.equal_error_rate_within(answers("ab" * 6), reference, step) == 0.0
-    assert trials.equal_error_rate_within(answers("aabbaa" * 2), reference, step) > 0.3
+    assert trials.equal_error_rate_within(answers("ab" * 6), reference) == 0.0
+    assert trials.equal_error_rate_within(answers("aabbaa" * 2), reference) > 0.3
     # Windows that share audio with one before do not count, nor does who is hardly ever alone, and few pairs say nothing.
     late = [(first + 50, answer) for first, answer in answers("ba" * 6)]
-    assert trials.equal_error_rate_within(sorted(answers("ab" * 6) + late, key=lambda one: one[0]), reference, step) == 0.0
+    assert trials.equal_error_rate_within(sorted(answers("ab" * 6) + late, key=lambda one: one[0]), reference) == 0.0
     both = alone.copy()
     both[40:, 2] = 0.9
-    assert trials.equal_error_rate_within(answers("ab" * 6, both), reference, step) is None
-    assert trials.equal_error_rate_within(answers("abababab"), reference, step) is None
-    assert trials.equal_error_rate_within([(0, WindowAnswer(alone))], reference, step) is None
-    assert trials.equal_error_rate_within([], reference, step) is None
-    assert trials.equal_error_rate_within(answers("ab" * 6), Diarization([], name="nobody"), step) is None
+    assert trials.equal_error_rate_within(answers("ab" * 6, both), reference) is None
+    assert trials.equal_error_rate_within(answers("abababab"), reference) is None
+    assert trials.equal_error_rate_within([(0, WindowAnswer(alone))], reference) is None
+    assert trials.equal_error_rate_within([], reference) is None
+    assert trials.equal_error_rate_within(answers("ab" * 6), Diarization([], name="nobody")) is None
 
 
 def test_noise_comes_from_packages_without_voices_and_music_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from wavlm_diarizer.voice_join import VoiceJoin, WindowAnswer
 from wavlm_diarizer.windows import WindowSettings, cut
 from wavlm_export.builtin import model, trials, voice_teacher, voices
 from wavlm_export.builtin.conditions import worsened
-from wavlm_export.builtin.config import HOP, LABELS, RATE
+from wavlm_export.builtin.config import LABELS, RATE
 from wavlm_export.builtin.model import voice_folder
 from wavlm_export.builtin.training import trained
 from wavlm_export.pooling import LEAST_FRAMES, Context, pooled
@@ -147,7 +147,7 @@ def score_set(
         result = diarize(answers, len(mono), settings, path.stem)
         scores["speakers"].append(score(reference, result, policy=policy))
         scores[SPEECH].append(score(speech_activity(reference), speech_activity(result), policy=policy))
-        within.append(trials.equal_error_rate_within(answers, reference, HOP / RATE))
+        within.append(trials.equal_error_rate_within(answers, reference))
     return scores, [one for one in within if one is not None]
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wavlm_diarizer.speakers import ACTIVE
+from wavlm_diarizer.timebase import TimeBase
+from wavlm_diarizer.tuning import spoken
 from wavlm_export.builtin.conditions import CONDITIONS, worsened
 from wavlm_export.builtin.config import HOP
 from wavlm_export.builtin.voices import Cast
@@ -54,20 +56,19 @@ def equal_error_rate(embeddings: NDArray[np.floating], people: NDArray[np.int64]
     return _of_pairs(embeddings - embeddings.mean(axis=0), people)
 
 
-def equal_error_rate_within(answers: Sequence[tuple[int, WindowAnswer]], reference: Diarization, step: float) -> float | None:
+def equal_error_rate_within(answers: Sequence[tuple[int, WindowAnswer]], reference: Diarization) -> float | None:
     """The same of a recording's local speakers, without taking off a mean, as they are clustered; ``None`` if there are few pairs.
 
-    ``answers``: first frame and answer of each window in order of time; ``step``: seconds from one frame to the next. Windows that share
-    audio with an earlier one that counts do not count, and neither do local speakers who are hardly alone or not clearly one person.
+    ``answers``: first frame and answer of each window in order of time. Windows that share audio with an earlier one that counts do not
+    count, and neither do local speakers who are hardly alone or not clearly one person.
     """
-    length = max((first + len(answer.probabilities) for first, answer in answers), default=0)
-    names = {name: number for number, name in enumerate(reference.speakers)}
-    speaking = np.zeros((length, len(names)), dtype=bool)
-    for turn in reference.turns:
-        speaking[round(turn.start / step) : round(turn.end / step), names[turn.speaker]] = True
+    if not reference.speakers:
+        return None
+    frames = max((first + len(answer.probabilities) for first, answer in answers), default=0)
+    speaking = spoken(reference, frames, TimeBase())
     embeddings, people, end = [], [], 0
     for first, answer in answers:
-        if first < end or answer.embeddings is None or not names:
+        if first < end or answer.embeddings is None:
             continue
         end = first + len(answer.probabilities)
         active = answer.probabilities > ACTIVE
