@@ -142,6 +142,34 @@ def test_a_voice_teacher_places_the_people_and_they_stay_there(recipe: config.Re
         training.Trainer(missing)
 
 
+def test_pieces_are_of_what_was_said_without_a_gap_and_not_too_short() -> None:
+    mask = torch.zeros(3, 120)
+    mask[0, 10:110], mask[1, 5:25], mask[2, ::2] = 1, 1, 1
+    lengths = set()
+    for seed in range(30):
+        part = training.piece(mask, seed)
+        assert torch.equal(part, training.piece(mask, seed))
+        for row, whole in zip(part, mask, strict=True):
+            assert torch.equal(row * whole, row)
+            spoken = row[whole > 0]
+            first, last = int(spoken.argmax()), len(spoken) - int(spoken.flip(0).argmax())
+            assert spoken[first:last].all()
+            assert spoken.sum() >= min(training.LEAST_PIECE, int(whole.sum()))
+        lengths.add(int(part[0].sum()))
+    assert len(lengths) > 15
+    assert max(lengths) > 80
+
+
+def test_pieces_are_embedded_beside_the_whole(recipe: config.Recipe, tmp_path: Path) -> None:
+    found = {}
+    for pieces in (0, 2):
+        trainer = training.Trainer(moved(recipe, tmp_path / str(pieces), pieces=pieces, steps=2))
+        found[pieces] = [trainer.learn(batch)["embedding"] for batch in trainer.batches()]
+    assert found[0][0] != found[2][0]
+    again = training.Trainer(moved(recipe, tmp_path / "again", pieces=2, steps=2))
+    assert [again.learn(batch)["embedding"] for batch in again.batches()] == found[2]
+
+
 def test_ten_steps_on_one_batch_lower_the_loss(recipe: config.Recipe, tmp_path: Path) -> None:
     trainer = training.Trainer(moved(recipe, tmp_path))
     batch = next(trainer.batches())

@@ -13,11 +13,13 @@ from wavlm_export.builtin import config
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors are one sentence on the error stream."""
     parser = argparse.ArgumentParser(prog="python -m wavlm_export.builtin", description=__doc__)
-    parser.add_argument("command", choices=("voices", "noises", "prepare", "train", "average", "project", "evaluate", "build"))
+    parser.add_argument("command", choices=("voices", "noises", "prepare", "bands", "train", "average", "project", "evaluate", "build"))
     parser.add_argument("--config", required=True, metavar="FILE.toml", help="the recipe: see export/recipes/builtin.toml")
-    parser.add_argument("--checkpoint", help="project, evaluate and build: a Hugging Face folder instead of the run's own")
+    parser.add_argument("--checkpoint", help="bands, project, evaluate and build: a Hugging Face folder instead of the run's own")
     parser.add_argument("--of", nargs="+", default=[], metavar="FOLDER", help="average: the sd folders of two or more checkpoints")
-    parser.add_argument("--output", help="build: where the model file goes (default: the package's own place); average, project: a folder")
+    parser.add_argument(
+        "--output", help="build: where the model file goes (default: the package's own place); bands, average, project: a folder"
+    )
     options = parser.parse_args(arguments)
     try:
         _run(options, config.read(options.config))
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
-    from wavlm_export.builtin import averaging, building, evaluation, noise_recordings, prepare, projection, synthesis, training
+    from wavlm_export.builtin import averaging, bands, building, evaluation, noise_recordings, prepare, projection, synthesis, training
 
     if options.command == "voices":
         synthesis.voices(recipe.data, _say)
@@ -36,6 +38,8 @@ def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
         noise_recordings.fetch(recipe.data, _say)
     elif options.command == "prepare":
         prepare.prepare(recipe.data, _say)
+    elif options.command == "bands":
+        bands.bands(recipe, options.checkpoint, options.output or Path(recipe.training.folder) / "bands", _say)
     elif options.command == "train":
         training.train(recipe, _say)
     elif options.command == "average":

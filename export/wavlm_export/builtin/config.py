@@ -86,6 +86,10 @@ class Model:
     """Sizes of the small WavLM."""
 
     conv_dim: tuple[int, ...] = (64, 128, 128, 128, 128, 192, 192)
+    conv_kernel: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
+    conv_stride: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
+    """Their product has to be 320: a frame every 20 ms."""
+    conv_bias: bool = False
     hidden: int = 192
     layers: int = 6
     heads: int = 6
@@ -118,6 +122,8 @@ class Training:
     """Weight of the x-vector head's loss."""
     place_weight: float = 10.0
     """Within the x-vector head's loss, weight of pointing to the voice teacher's own centre, beside pointing away from all others'."""
+    pieces: int = 0
+    """So many random pieces of what each one says alone in a window are embedded, besides the whole of it, as many are brief."""
     mel_weight: float = 0.1
     overlap_weight: float = 1.0
     """How much more than others a frame counts in which two or more people speak; there are few, and they are missed most."""
@@ -136,6 +142,14 @@ class Training:
     threads: int = 2
     device: str = "auto"
     compile: bool = True
+
+
+@dataclass(frozen=True)
+class Bands:
+    """How a filter bank learns to take the place of other convolutions."""
+
+    steps: int = 800
+    peak_rate: float = 2e-3
 
 
 @dataclass(frozen=True)
@@ -197,6 +211,7 @@ class Recipe:
     simulation: Simulation = field(default_factory=Simulation)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
+    bands: Bands = field(default_factory=Bands)
     projection: Projection = field(default_factory=Projection)
     evaluation: Evaluation = field(default_factory=Evaluation)
 
@@ -223,6 +238,7 @@ def from_tables(tables: Mapping[str, Any], name: str = "the recipe") -> Recipe:
         "simulation": Simulation,
         "model": Model,
         "training": Training,
+        "bands": Bands,
         "projection": Projection,
         "evaluation": Evaluation,
     }

@@ -55,6 +55,9 @@ def wavlm_config(sizes: Model) -> WavLMConfig:
         num_attention_heads=sizes.heads,
         intermediate_size=4 * sizes.hidden,
         conv_dim=sizes.conv_dim,
+        conv_kernel=sizes.conv_kernel,
+        conv_stride=sizes.conv_stride,
+        conv_bias=sizes.conv_bias,
         num_conv_pos_embeddings=64,
         num_conv_pos_embedding_groups=8,
         num_buckets=128,
@@ -115,12 +118,16 @@ class Student(torch.nn.Module):
 
     def embeddings(self, frames: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Embeddings ``[n, width]`` of weighted frames ``[n, frames', tdnn]``; with equal weights those of ``WavLMForXVector``."""
+        embeddings: torch.Tensor = self.sv.feature_extractor(self.statistics(frames, weight))
+        return embeddings
+
+    def statistics(self, frames: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """What the voice head pools of weighted frames: their mean and standard deviation ``[n, 2 * tdnn]``."""
         share = (weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-6))[..., None]
         wide = frames.float()
         mean = (wide * share).sum(dim=1)
         variance = ((wide - mean[:, None]).square() * share).sum(dim=1)
-        features: torch.Tensor = self.sv.feature_extractor(torch.cat((mean, (variance + 1e-6).sqrt()), dim=1))
-        return features
+        return torch.cat((mean, (variance + 1e-6).sqrt()), dim=1)
 
 
 def start_from(student: Student, folder: str | Path, *, deeper: bool = False) -> None:

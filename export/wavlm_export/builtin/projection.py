@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import losses, model, prepare, training, voices
-from wavlm_export.builtin.conversations import Conversations
+from wavlm_export.builtin import losses, model, training
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +52,9 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
             "a head is projected once, after its training."
         )
     torch.set_num_threads(recipe.training.threads)
-    embeddings, people = heard(recipe, source)
+    student = model.Student(recipe.model, 2)
+    model.start_from(student, source)
+    embeddings, people = heard(recipe, student.eval(), student.embeddings)
     report(f"{len(people)} embeddings of {len(np.unique(people))} people")
     scale = float(np.linalg.norm(embeddings, axis=1).mean())
     unit = embeddings / (np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-9)
@@ -65,32 +65,25 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     return Path(output) / "sd"
 
 
-def heard(recipe: Recipe, checkpoint: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Embeddings ``[n, width]`` of everybody who is alone for a second in a simulated window, and who each of them is ``[n]``."""
-    every = [one for one in voices.load(recipe.data.packed) if one.name not in recipe.data.unseen]
-    cast, noise = voices.Cast(every, recipe.simulation.speeds), prepare.noises(recipe.data.noises)
-    student = model.Student(recipe.model, len(cast))
-    model.start_from(student, checkpoint)
-    student.eval()
-    settings = recipe.projection
+def heard(
+    recipe: Recipe, student: model.Student, embed: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What ``embed`` makes of everybody who is alone for a second in a simulated window ``[n, width]``, and who each of them is ``[n]``.
+
+    ``embed``: :meth:`model.Student.embeddings` or :meth:`model.Student.statistics`.
+    """
+    settings, batch = recipe.projection, recipe.training.batch
     found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     alone = replace(recipe.simulation, seconds=ALONE_SECONDS, speakers=ALONE_SPEAKERS)
     for simulation, windows in ((alone, settings.alone), (recipe.simulation, settings.conversations)):
-        batch = recipe.training.batch
-        loader = DataLoader(
-            training.Windows(Conversations(cast, simulation, SEED, noise)),
-            batch_sampler=training.From(0, windows // batch, batch),
-            num_workers=recipe.training.workers,
-            multiprocessing_context="fork" if recipe.training.workers else None,
-        )
-        for samples, activity, counted, people in loader:
+        for samples, activity, counted, people in training.simulated(recipe, simulation, SEED, windows // batch):
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
                 answer = student(samples)
             frames = answer.activity.shape[1]
             target = losses.voice_target(activity[:, :frames], people, counted[:, :frames])
             window, column, mask = training.alone(answer.frames, target, people)
             with torch.inference_mode():
-                embeddings = student.embeddings(answer.frames[window].float(), mask)
+                embeddings = embed(answer.frames[window].float(), mask)
             found.append((embeddings.numpy(), people[window, column].numpy()))
     if not found:
         raise OptionError("No window was heard: raise projection.alone and projection.conversations to at least training.batch.")

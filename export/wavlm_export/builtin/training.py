@@ -22,13 +22,15 @@ from wavlm_export.builtin.conversations import Conversations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from wavlm_export.builtin.config import Recipe, Training
+    from wavlm_export.builtin.config import Recipe, Simulation, Training
 
 STATE, LOG, CURVE, CHECKPOINT = "state.pt", "log.jsonl", "curve.png", "checkpoint"
 VALIDATION = 48
 """Windows of unseen voices that the activity loss is measured on."""
 LEAST_SOLO = 50
 """Frames that a speaker must be alone in a window for the voice head to learn from it."""
+LEAST_PIECE = 25
+"""Frames of a piece of that."""
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Samples ``[batch, n]``, activity ``[batch, frames, 3]``, counted ``[batch, frames]``, people ``[batch, 3]``."""
@@ -58,6 +60,31 @@ class From(Sampler[list[int]]):
             yield list(range(step * self._batch, (step + 1) * self._batch))
 
 
+def cast(recipe: Recipe) -> voices.Cast:
+    """The people of the training: every packed voice that is not held out."""
+    every = voices.load(recipe.data.packed)
+    return voices.Cast([one for one in every if one.name not in recipe.data.unseen], recipe.simulation.speeds)
+
+
+def simulated(recipe: Recipe, simulation: Simulation, seed: int, batches: int) -> DataLoader[tuple[Any, ...]]:
+    """So many batches of conversations of that cast, by the recipe's workers; other ones than the training's with another seed."""
+    conversations = Conversations(cast(recipe), simulation, seed, prepare.noises(recipe.data.noises))
+    return _loader(conversations, From(0, batches, recipe.training.batch), recipe.training.workers)
+
+
+def _loader(conversations: Conversations, numbers: From, workers: int) -> DataLoader[tuple[Any, ...]]:
+    """Batches of conversations, simulated by other processes while the student learns."""
+    return DataLoader(
+        Windows(conversations),
+        batch_sampler=numbers,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_apart,
+        # A forked process shares the packed voices; a spawned one would be sent all of them.
+        multiprocessing_context="fork" if workers and hasattr(os, "fork") else None,
+    )
+
+
 class Trainer:
     """A student, its optimisers and the step it has come to."""
 
@@ -68,14 +95,14 @@ class Trainer:
         self.folder = Path(self.settings.folder)
         every = voices.load(recipe.data.packed)
         noise = prepare.noises(recipe.data.noises)
-        cast = voices.Cast([one for one in every if one.name not in recipe.data.unseen], recipe.simulation.speeds)
-        self.conversations = Conversations(cast, recipe.simulation, self.settings.seed, noise)
+        people = cast(recipe)
+        self.conversations = Conversations(people, recipe.simulation, self.settings.seed, noise)
         held = [one for one in every if one.name in recipe.data.unseen]
         self._held = Conversations(voices.Cast(held, (1.0,)), recipe.simulation, self.settings.seed + 1, noise) if held else None
         torch.manual_seed(self.settings.seed)
         teacher = recipe.data.voice_teacher
-        placed = torch.from_numpy(voice_teacher.centres(cast, teacher, Path(recipe.data.packed))) if teacher else None
-        self.student = model.Student(recipe.model, len(cast), placed)
+        placed = torch.from_numpy(voice_teacher.centres(people, teacher, Path(recipe.data.packed))) if teacher else None
+        self.student = model.Student(recipe.model, len(people), placed)
         if self.settings.start:
             model.start_from(self.student, self.settings.start, deeper=True)
         model.freeze(self.student, self.settings.frozen_convolutions, only_voice=self.settings.only_voice)
@@ -129,18 +156,9 @@ class Trainer:
         aside.replace(self.folder / STATE)
 
     def batches(self) -> Iterator[Batch]:
-        """The batches that are left, simulated by other processes while the student learns."""
-        workers = self.settings.workers
-        loader = DataLoader(
-            Windows(self.conversations),
-            batch_sampler=From(self.step, self.settings.steps, self.settings.batch),
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            worker_init_fn=_apart,
-            # A forked process shares the packed voices; a spawned one would be sent all of them.
-            multiprocessing_context="fork" if workers and hasattr(os, "fork") else None,
-        )
-        yield from loader
+        """The batches that are left."""
+        numbers = From(self.step, self.settings.steps, self.settings.batch)
+        yield from _loader(self.conversations, numbers, self.settings.workers)
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """One step; the losses."""
@@ -179,8 +197,10 @@ class Trainer:
     def _embedding_loss(self, frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
         """Names the voice of every speaker who is alone for a second, by the voice head pooled over just those frames."""
         window, column, mask = alone(frames, target, people)
-        embeddings = self.student.embeddings(frames[window], mask)
-        centres, named = self.student.centres, people[window, column]
+        pieces = self.settings.pieces
+        masks = [mask, *(piece(mask, self.step * pieces + number) for number in range(pieces))]
+        embeddings = self.student.embeddings(frames[window].repeat(len(masks), 1, 1), torch.cat(masks))
+        centres, named = self.student.centres, people[window, column].repeat(len(masks))
         loss = losses.margin_loss(embeddings, centres, named)
         # Learned centres may move to where the embeddings are; a teacher's say where those should be.
         return loss if centres.requires_grad else loss + self.settings.place_weight * losses.place_loss(embeddings, centres, named)
@@ -225,6 +245,17 @@ def alone(frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> t
     solo = (inner[:, None, :] == people[:, :, None]) & (people[:, :, None] >= 0)
     window, column = torch.nonzero(solo.sum(dim=2) >= LEAST_SOLO, as_tuple=True)
     return window, column, solo[window, column].float()
+
+
+def piece(mask: torch.Tensor, seed: int) -> torch.Tensor:
+    """A random piece, of half a second at least, of the frames that are on in each row of ``[n, frames]``."""
+    random = torch.Generator().manual_seed(seed)
+    share, place = (torch.rand(len(mask), 1, generator=random).to(mask.device) for _ in range(2))
+    order = mask.cumsum(dim=1)
+    whole = order[:, -1:]
+    length = torch.minimum(LEAST_PIECE + share * (whole - LEAST_PIECE).clamp(min=0), whole)
+    first = place * (whole - length)
+    return mask * (order > first) * (order <= first + length)
 
 
 def _muons(name: str, value: torch.nn.Parameter) -> bool:

@@ -1,0 +1,213 @@
+"""A trained pair in, the same pair out that hears through bands: its convolutions are replaced by a filter bank, and the rest stays.
+
+WavLM's first convolutions see ten samples at a time, and a narrow one has too few channels to tell neighbouring frequencies apart from
+that. The filter bank is still a stack of WavLM's own layers, with other kernels and strides: band filters of 25 ms every 10 ms (SincNet,
+Ravanelli and Bengio 2018, begins with band filters too), their loudness on a curve that is steep for soft and flat for loud sounds, two
+steps to a frame. These are only the weights to begin with, all of them learn. It also takes a quarter of the arithmetic.
+
+So that the layers above need not begin anew, the stack first learns to hand on what the old one handed on; and the last layer of the voice
+head is fitted to the teacher's places of people, if there is a teacher, as those that a projection made are others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from transformers import WavLMForAudioFrameClassification, WavLMForXVector
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin import model, projection, training, voice_teacher
+from wavlm_export.builtin.config import RATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from wavlm_export.builtin.config import Recipe
+
+KERNELS, STRIDES = (400, 1, 2), (160, 1, 2)
+PHASES = 3
+"""Of each filter: the sum of as many rectified ones, evenly apart, hardly depends on where in a period the window begins."""
+LOWEST, HIGHEST, WIDEST = 70.0, 7700.0, 170.0
+"""Hz of the first and the last band's middle, and the most from one to the next: a longer step would need a shorter filter than 10 ms."""
+SHORTEST = 200
+"""Samples of the shortest filter."""
+GAIN = 16.0
+"""Of the normalised bands, so that all but near-silence lies in the straight part of the activation."""
+KNEES = ((0.0, 1.0), (2.0, -0.7), (16.0, -0.22))
+"""Where, after that gain, the curve of loudness bends, and by how much its slope changes there."""
+WINDOW_SEED = 77
+"""Of the conversations that are heard, which are none of those of the training."""
+RIDGE = 0.1
+"""Of the fit to the teacher's places, as a share of the mean variance."""
+
+
+def bands(recipe: Recipe, checkpoint: str | None, output: str | Path, report: Callable[[str], None]) -> Path:
+    """Write the pair of ``checkpoint`` (its ``sd`` folder; default: what the recipe starts from) with a filter bank.
+
+    It becomes ``output/sd``, whose path is returned, and ``output/sv``. Raises :class:`OptionError` if the recipe's convolutions are no
+    filter bank, if there is no such pair, or if its layers have other sizes than the recipe's.
+    """
+    source = training.trained(recipe, checkpoint or recipe.training.start or None)
+    beside = model.voice_folder(source)
+    if beside is None:
+        raise OptionError(f"There is no checkpoint with a voice head beside {source}: to a folder ...sd belongs one ...sv.")
+    torch.set_num_threads(recipe.training.threads)
+    torch.manual_seed(recipe.training.seed)
+    student = model.Student(recipe.model, 2)
+    old = WavLMForAudioFrameClassification.from_pretrained(source)
+    _take_over(student.sd, old, str(source))
+    _take_over(student.sv, WavLMForXVector.from_pretrained(beside), str(beside), but=("feature_extractor.",))
+    begin(student)
+    _mimic(recipe, student, old, report)
+    if recipe.data.voice_teacher:
+        _place(recipe, student, report)
+    model.save(student, output)
+    report(f"{Path(output) / 'sd'}")
+    return Path(output) / "sd"
+
+
+def frequencies(count: int) -> NDArray[np.float64]:
+    """The middles of the bands in Hz: evenly apart in mel, until that would be more than :data:`WIDEST`."""
+
+    def spread(mels: float) -> NDArray[np.float64]:
+        middles = [LOWEST]
+        while len(middles) < count:
+            mel = 2595 * np.log10(1 + middles[-1] / 700) + mels
+            middles.append(min(700 * (10 ** (mel / 2595) - 1), middles[-1] + WIDEST))
+        return np.array(middles)
+
+    low, high = 1.0, 1000.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if spread(middle)[-1] > HIGHEST else (middle, high)
+    return spread(low)
+
+
+def filters(count: int) -> NDArray[np.float32]:
+    """``[3 * count, 400]``: each band's cosine at three phases under a Hann window about as wide, without a mean."""
+    middles = frequencies(count)
+    time = np.arange(KERNELS[0]) - (KERNELS[0] - 1) / 2
+    found = []
+    for middle, step in zip(middles, np.gradient(middles), strict=True):
+        # A Hann window of n samples passes 2 / n of the rate at half its height.
+        length = np.clip(2 * RATE / (1.5 * step), SHORTEST, KERNELS[0])
+        window = np.where(np.abs(time) < length / 2, 0.5 + 0.5 * np.cos(2 * np.pi * time / length), 0)
+        window /= window.sum()
+        for phase in range(PHASES):
+            wave = window * np.cos(2 * np.pi * middle * time / RATE + 2 * np.pi * phase / PHASES)
+            found.append(wave - window * wave.sum())
+    return np.array(found, dtype=np.float32)
+
+
+def begin(student: model.Student) -> None:
+    """Make the student's convolutions a filter bank; the projection after it begins anew. Raises :class:`OptionError` for other sizes."""
+    config = student.sd.config
+    widths = tuple(config.conv_dim)
+    count = widths[0] // PHASES
+    fits = len(widths) == len(KERNELS) and widths[0] == count * PHASES and widths[1] == count * len(KNEES) and widths[2] >= 2 * count
+    if not fits or tuple(config.conv_kernel) != KERNELS or tuple(config.conv_stride) != STRIDES or not config.conv_bias:
+        raise OptionError(
+            f"A filter bank of n bands has model.conv_kernel = {list(KERNELS)}, conv_stride = {list(STRIDES)}, conv_bias = true and "
+            f"conv_dim = [{PHASES} n, {len(KNEES)} n, 2 n or more]; this recipe has other convolutions."
+        )
+    first, second, third = student.sd.wavlm.feature_extractor.conv_layers
+    band = torch.arange(count)
+    with torch.no_grad():
+        first.conv.weight.copy_(torch.from_numpy(filters(count))[:, None] * 30)
+        first.conv.bias.zero_()
+        first.layer_norm.weight.fill_(GAIN)
+        first.layer_norm.bias.zero_()
+        loudness, steps = 0.002 * torch.randn_like(second.conv.weight), 0.01 * torch.randn_like(third.conv.weight)
+        for number, (knee, slope) in enumerate(KNEES):
+            for phase in range(PHASES):
+                loudness[number * count + band, PHASES * band + phase, 0] += 2 / PHASES
+            second.conv.bias[number * count + band] = -knee
+            # The first half of what is handed on is the mean of a frame's two steps, the second half its second step.
+            steps[band, number * count + band] += slope / 2
+            steps[count + band, number * count + band, 1] += slope
+        second.conv.weight.copy_(loudness)
+        third.conv.weight.copy_(steps)
+        third.conv.bias.zero_()
+        projected = student.sd.wavlm.feature_projection
+        torch.nn.init.normal_(projected.projection.weight, std=0.05)
+        projected.projection.bias.zero_()
+        projected.layer_norm.reset_parameters()
+
+
+def _take_over(new: torch.nn.Module, old: torch.nn.Module, name: str, but: tuple[str, ...] = ()) -> None:
+    """The old weights above the convolutions, without those whose names begin with one of ``but``."""
+    below = ("wavlm.feature_extractor.", "wavlm.feature_projection.", "objective.", *but)
+    given, own = old.state_dict(), new.state_dict()
+    for key, value in own.items():
+        if key.startswith(below):
+            continue
+        if key not in given or given[key].shape != value.shape:
+            raise OptionError(f"{name} has layers of other sizes than the recipe: only its convolutions can be others.")
+        own[key] = given[key]
+    new.load_state_dict(own)
+
+
+def _mimic(recipe: Recipe, student: model.Student, old: WavLMForAudioFrameClassification, report: Callable[[str], None]) -> None:
+    """Teach the student's convolutions, and the projection after them, to hand on what the old ones handed on."""
+    settings, backbone = recipe.bands, student.sd.wavlm
+    for one in (backbone, old.wavlm):
+        # As in model.freeze: transformers asks for gradients of the samples, which nobody uses.
+        one.feature_extractor._requires_grad = False  # noqa: SLF001
+    front = [*backbone.feature_extractor.parameters(), *backbone.feature_projection.parameters()]
+    optimiser = torch.optim.AdamW(front, lr=settings.peak_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    schedule = replace(recipe.training, steps=settings.steps, peak_rate=settings.peak_rate, warmup=50, decay_from=0.5)
+    variance, recent = None, []
+    windows = training.simulated(recipe, recipe.simulation, WINDOW_SEED, settings.steps)
+    for step, (samples, *_) in enumerate(windows):
+        for group in optimiser.param_groups:
+            group["lr"] = training.learning_rate(step, schedule)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                wanted = _handed_on(old.wavlm, samples)
+            found = _handed_on(backbone, samples)
+        frames = min(wanted.shape[1], found.shape[1])
+        now = wanted.flatten(0, 1).var(dim=0)
+        variance = now if variance is None else 0.98 * variance + 0.02 * now
+        loss = ((wanted[:, :frames] - found[:, :frames]).square().mean(dim=(0, 1)) / variance).mean()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(front, recipe.training.clip)
+        optimiser.step()
+        recent.append(float(loss.detach()))
+        if (step + 1) % recipe.training.log_every == 0:
+            report(f"step {step + 1} of {settings.steps}: {np.mean(recent):.0%} of the variance is not explained")
+            recent = []
+
+
+def _handed_on(backbone: Any, samples: torch.Tensor) -> torch.Tensor:
+    """What the layers get: ``[batch, frames, width]``."""
+    handed: torch.Tensor = backbone.feature_projection(backbone.feature_extractor(samples).transpose(1, 2))[0]
+    return handed.float()
+
+
+def _place(recipe: Recipe, student: model.Student, report: Callable[[str], None]) -> None:
+    """Fit the last layer of the voice head to the teacher's places of the people, by ridge regression."""
+    cast = training.cast(recipe)
+    centres = voice_teacher.centres(cast, recipe.data.voice_teacher, Path(recipe.data.packed)).astype(np.float64)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    if centres.shape[1] != recipe.model.embedding:
+        raise OptionError(f"The voice teacher's embeddings are {centres.shape[1]} wide: set model.embedding to that.")
+    statistics, people = projection.heard(recipe, student.eval(), student.statistics)
+    middle, place = statistics.mean(axis=0), centres[people].mean(axis=0)
+    apart = statistics - middle
+    scatter = apart.T @ apart
+    scatter += RIDGE * np.trace(scatter) / len(scatter) * np.eye(len(scatter))
+    weight = np.linalg.solve(scatter, apart.T @ (centres[people] - place))
+    last = student.sv.feature_extractor
+    with torch.no_grad():
+        last.weight.copy_(torch.from_numpy(weight.T))
+        last.bias.copy_(torch.from_numpy(place - middle @ weight))
+    found = statistics @ weight + place - middle @ weight
+    cosine = np.sum(found * centres[people], axis=1) / np.linalg.norm(found, axis=1)
+    report(f"{len(people)} voices, at a cosine of {cosine.mean():.2f} with their places")
