@@ -74,6 +74,19 @@ def test_batches_and_long_windows_give_pytorchs_answer(kind: str) -> None:
         assert_parity(model, session, signals(479_999)[:1])
 
 
+def test_a_first_convolution_of_many_taps_gives_pytorchs_answer() -> None:
+    """Like a filter bank's: its norm takes another way, see ``first_convolution``."""
+    stack = {"conv_dim": (24, 24, 32), "conv_kernel": (400, 1, 2), "conv_stride": (160, 1, 2), "conv_bias": True}
+    model = random_checkpoints.make("wavlm-small", **stack)
+    graph = build(Weights.of(model), Architecture.of(model.config), model.base_model_prefix, Precision())
+    session = open_session(graph.SerializeToString())
+    for length in (560, 561, 719, 880, 6_400, 16_017):
+        for row in signals(length):
+            assert_parity(model, session, row[None])
+    assert_parity(model, session, signals(9_999)[:3])
+    assert_parity(model, session, signals(160_000)[:1])
+
+
 @pytest.mark.parametrize("kind", SMALL_KINDS)
 def test_a_window_of_a_batch_is_that_window_alone(kind: str) -> None:
     _, _, session = made(kind)

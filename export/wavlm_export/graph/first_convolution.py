@@ -2,7 +2,7 @@
 
 GroupNorm with one channel per group wants each channel's mean and variance over time. Both follow from the mean ``m`` and the covariance
 ``C`` of the patches that the convolution sees: a channel with the weights ``w`` has mean ``w m`` and variance ``w C w``. So the norm needs
-no pass over the channels: it becomes part of the weights of this window.
+no pass over the channels where there are more of these than taps, as in WavLM: it becomes part of the weights of this window.
 """
 
 from __future__ import annotations
@@ -44,25 +44,49 @@ def patches(nodes: Nodes, blocks: str, rows: str, architecture: Architecture) ->
 def group_norm_folded(nodes: Nodes, padded: str, samples: str, weights: Weights, architecture: Architecture) -> str:
     """Weights ``[batch, taps + 1, channels]`` of convolution and norm for these windows; the last row is the bias.
 
-    ``padded``: centred samples ``[batch, n]``, filled up; ``samples``: how many there are. The statistics are computed in float64: for a
-    channel that lets only little of the signal through, the variance is a small difference of large numbers.
+    ``padded``: centred samples ``[batch, n]``, filled up; ``samples``: how many there are.
     """
-    kernel = kernel_matrix(weights, architecture).astype(np.float64)
+    kernel = kernel_matrix(weights, architecture)
     with nodes.scope("group_norm"):
-        blocks = nodes.op("Cast", nodes.op("Reshape", padded, ints(0, -1, architecture.strides[0])), to=TensorProto.DOUBLE)
         beyond = nodes.op("Sub", samples, ints(architecture.kernels[0]))
         rows = nodes.op("Add", nodes.op("Div", beyond, ints(architecture.strides[0])), ints(1))
-        seen = patches(nodes, blocks, rows, architecture)
-        mean = nodes.op("ReduceMean", seen, ints(1), keepdims=1)
-        apart = nodes.op("Sub", seen, mean)
-        product = nodes.op("MatMul", nodes.op("Transpose", apart, perm=[0, 2, 1]), apart)
-        covariance = nodes.op("Div", product, nodes.op("Cast", rows, to=TensorProto.DOUBLE))
-        variance = nodes.op("ReduceSum", nodes.op("Mul", nodes.op("MatMul", covariance, kernel), kernel), ints(1), keepdims=1)
+        # A covariance of n taps costs as much as n channels.
+        few_taps = len(kernel) < kernel.shape[1]
+        mean, variance = (_by_covariance if few_taps else _by_channel)(nodes, padded, rows, kernel, architecture)
         deviation = nodes.op("Sqrt", nodes.op("Add", variance, np.float64(NORM_EPSILON)))
         gain = nodes.op("Div", weights["conv_layers.0.layer_norm.weight"].astype(np.float64), deviation)
-        folded = nodes.op("Mul", kernel, gain)
-        bias = nodes.op("Sub", weights["conv_layers.0.layer_norm.bias"].astype(np.float64), nodes.op("MatMul", mean, folded))
-        return nodes.op("Cast", nodes.op("Concat", folded, bias, axis=1), to=TensorProto.FLOAT)
+        bias = nodes.op("Sub", weights["conv_layers.0.layer_norm.bias"].astype(np.float64), nodes.op("Mul", mean, gain))
+        if few_taps:
+            folded = nodes.op("Mul", kernel.astype(np.float64), gain)
+            return nodes.op("Cast", nodes.op("Concat", folded, bias, axis=1), to=TensorProto.FLOAT)
+        gain, bias = (nodes.op("Cast", value, to=TensorProto.FLOAT) for value in (gain, bias))
+        return nodes.op("Concat", nodes.op("Mul", kernel, gain), bias, axis=1)
+
+
+def _by_covariance(nodes: Nodes, padded: str, rows: str, kernel: NDArray[np.float32], architecture: Architecture) -> tuple[str, str]:
+    """Each channel's mean and variance ``[batch, 1, channels]`` from those of the patches, for few taps.
+
+    In float64: for a channel that lets only little of the signal through, the variance is a small difference of large numbers.
+    """
+    exact = kernel.astype(np.float64)
+    blocks = nodes.op("Cast", nodes.op("Reshape", padded, ints(0, -1, architecture.strides[0])), to=TensorProto.DOUBLE)
+    seen = patches(nodes, blocks, rows, architecture)
+    mean = nodes.op("ReduceMean", seen, ints(1), keepdims=1)
+    apart = nodes.op("Sub", seen, mean)
+    product = nodes.op("MatMul", nodes.op("Transpose", apart, perm=[0, 2, 1]), apart)
+    covariance = nodes.op("Div", product, nodes.op("Cast", rows, to=TensorProto.DOUBLE))
+    variance = nodes.op("ReduceSum", nodes.op("Mul", nodes.op("MatMul", covariance, exact), exact), ints(1), keepdims=1)
+    return nodes.op("MatMul", mean, exact), variance
+
+
+def _by_channel(nodes: Nodes, padded: str, rows: str, kernel: NDArray[np.float32], architecture: Architecture) -> tuple[str, str]:
+    """The same by a pass over the channels, for many taps."""
+    blocks = nodes.op("Reshape", padded, ints(0, -1, architecture.strides[0]))
+    values = nodes.op("MatMul", patches(nodes, blocks, rows, architecture), kernel)
+    exact = nodes.op("Cast", values, to=TensorProto.DOUBLE)
+    mean = nodes.op("ReduceMean", exact, ints(1), keepdims=1)
+    apart = nodes.op("Sub", exact, mean)
+    return mean, nodes.op("ReduceMean", nodes.op("Mul", apart, apart), ints(1), keepdims=1)
 
 
 def plain(weights: Weights, architecture: Architecture) -> NDArray[np.float32]:
