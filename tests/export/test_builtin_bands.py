@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,6 @@ from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 from wavlm_diarizer.errors import OptionError
 from wavlm_diarizer.settings import convolution_geometry
 from wavlm_export.builtin import bands, config, model, training
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["recipe", "teacher"]
 
@@ -116,3 +114,17 @@ def test_what_cannot_become_a_filter_bank_is_refused(recipe: config.Recipe, tmp_
     with pytest.raises(OptionError, match="no checkpoint with a voice head"):
         bands.bands(recipe, str(old), tmp_path / "made", str)
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("name", ["builtin", "filter-bank"])
+def test_a_recipe_fits_the_checkpoint_that_it_starts_from(name: str) -> None:
+    root = Path(__file__).parents[2]
+    known = config.read(root / "export" / "recipes" / f"{name}.toml")
+    student = model.Student(known.model, 2)
+    model.start_from(student, root / known.training.start)
+    answer = student(torch.zeros(1, config.RATE))
+    assert answer.activity.shape[2] == config.LABELS
+    assert torch.isfinite(answer.activity).all()
+    if name == "filter-bank":
+        bands.begin(student)
+        assert convolution_geometry(student.sd.config.conv_kernel, student.sd.config.conv_stride)[0] == config.HOP
