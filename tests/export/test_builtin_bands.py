@@ -12,24 +12,16 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from test_builtin_training import SIZES, moved, recipe, teacher
+from test_builtin_training import SIZES, _one_thread, moved, recipe, teacher
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_diarizer.settings import convolution_geometry
-from wavlm_export.builtin import bands, config, model, training
+from wavlm_export.builtin import bands, config, model, projection, training
 
-__all__ = ["recipe", "teacher"]
+__all__ = ["_one_thread", "recipe", "teacher"]
 
 BANK: dict[str, Any] = {"conv_dim": (30, 30, 24), "conv_kernel": bands.KERNELS, "conv_stride": bands.STRIDES, "conv_bias": True}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_the_bands_lie_evenly_in_mel_and_then_in_hertz() -> None:
@@ -101,6 +93,19 @@ def test_a_pair_goes_on_with_a_filter_bank(recipe: config.Recipe, teacher: Path,
     trainer = training.Trainer(replace(changed, training=replace(changed.training, start=str(made), steps=2)))
     for batch in trainer.batches():
         assert np.isfinite(trainer.learn(batch)["activity"])
+
+
+def test_a_projected_pair_without_a_teacher_keeps_its_voices_last_layer(recipe: config.Recipe, tmp_path: Path) -> None:
+    trained = training.train(moved(recipe, tmp_path / "old", steps=1))
+    head = WavLMForXVector.from_pretrained(trained / "sv")
+    random = np.random.default_rng(5)
+    narrow = projection.projected(head, random.standard_normal((16, 5)), random.standard_normal(16))
+    model.save_pair(WavLMForAudioFrameClassification.from_pretrained(trained / "sd"), narrow, tmp_path / "projected")
+    changed = replace(moved(recipe, tmp_path / "new"), model=replace(SIZES, **BANK), bands=config.Bands(steps=1))
+    made = bands.bands(changed, str(tmp_path / "projected" / "sd"), tmp_path / "made", str)
+    last = WavLMForXVector.from_pretrained(made.with_name("sv")).feature_extractor
+    assert torch.equal(last.weight[:5], narrow.feature_extractor.weight)
+    assert not last.weight[5:].any()
 
 
 def test_what_cannot_become_a_filter_bank_is_refused(recipe: config.Recipe, tmp_path: Path) -> None:

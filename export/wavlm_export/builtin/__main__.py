@@ -15,7 +15,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m wavlm_export.builtin", description=__doc__)
     parser.add_argument("command", choices=("voices", "noises", "prepare", "bands", "train", "average", "project", "evaluate", "build"))
     parser.add_argument("--config", required=True, metavar="FILE.toml", help="the recipe: see export/recipes/builtin.toml")
-    parser.add_argument("--checkpoint", help="bands, project, evaluate and build: a Hugging Face folder instead of the run's own")
+    parser.add_argument(
+        "--checkpoint",
+        help="bands: the Hugging Face folder that gets a filter bank; project, evaluate and build: one instead of the run's own",
+    )
     parser.add_argument("--of", nargs="+", default=[], metavar="FOLDER", help="average: the sd folders of two or more checkpoints")
     parser.add_argument(
         "--output", help="build: where the model file goes (default: the package's own place); bands, average, project: a folder"

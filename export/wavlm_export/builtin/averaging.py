@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin.model import save_pair, voice_folder
+from wavlm_export.builtin.model import needed_voice_folder, save_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,10 +27,7 @@ def average(sources: Sequence[str], output: str | Path, report: Callable[[str], 
     """
     if len(sources) < 2:
         raise OptionError("A mean needs at least two checkpoints: name their sd folders after --of.")
-    voices = [voice_folder(source) for source in sources]
-    for source, beside in zip(sources, voices, strict=True):
-        if beside is None:
-            raise OptionError(f"There is no checkpoint with a voice head beside {source}: to a folder ...sd belongs one ...sv.")
+    voices = [needed_voice_folder(source) for source in sources]
     sd = _mean(WavLMForAudioFrameClassification, sources)
     save_pair(sd, _mean(WavLMForXVector, [str(beside) for beside in voices]), output)
     report(f"the mean of {len(sources)} checkpoints: {Path(output) / 'sd'}")

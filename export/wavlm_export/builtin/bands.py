@@ -3,7 +3,8 @@
 WavLM's first convolutions see ten samples at a time, and a narrow one has too few channels to tell neighbouring frequencies apart from
 that. The filter bank is still a stack of WavLM's own layers, with other kernels and strides: band filters of 25 ms every 10 ms (SincNet,
 Ravanelli and Bengio 2018, begins with band filters too), their loudness on a curve that is steep for soft and flat for loud sounds, two
-steps to a frame. These are only the weights to begin with, all of them learn. It also takes a quarter of the arithmetic.
+steps to a frame. These are only the weights to begin with, all of them learn. With 80 bands that is a quarter of the arithmetic of the
+stack that :class:`config.Model` has by default, the statistics of the norm included.
 
 So that the layers above need not begin anew, the stack first learns to hand on what the old one handed on; and the last layer of the voice
 head is fitted to the teacher's places of people, if there is a teacher, as those that a projection made are others.
@@ -53,16 +54,15 @@ def bands(recipe: Recipe, checkpoint: str | None, output: str | Path, report: Ca
     It becomes ``output/sd``, whose path is returned, and ``output/sv``. Raises :class:`OptionError` if the recipe's convolutions are no
     filter bank, if there is no such pair, or if its layers have other sizes than the recipe's.
     """
-    source = training.trained(recipe, checkpoint or recipe.training.start or None)
-    beside = model.voice_folder(source)
-    if beside is None:
-        raise OptionError(f"There is no checkpoint with a voice head beside {source}: to a folder ...sd belongs one ...sv.")
+    source = training.trained(recipe, checkpoint or recipe.training.start)
+    beside = model.needed_voice_folder(source)
     torch.set_num_threads(recipe.training.threads)
     torch.manual_seed(recipe.training.seed)
     student = model.Student(recipe.model, 2)
     old = WavLMForAudioFrameClassification.from_pretrained(source)
-    _take_over(student.sd, old, str(source))
-    _take_over(student.sv, WavLMForXVector.from_pretrained(beside), str(beside), but=("feature_extractor.",))
+    _take_over(student.sd, old.state_dict(), str(source))
+    voices = model.widened(WavLMForXVector.from_pretrained(beside).state_dict(), student.sv.state_dict())
+    _take_over(student.sv, voices, str(beside), but=projection.UNUSED)
     begin(student)
     _mimic(recipe, student, old, report)
     if recipe.data.voice_teacher:
@@ -140,10 +140,9 @@ def begin(student: model.Student) -> None:
         projected.layer_norm.reset_parameters()
 
 
-def _take_over(new: torch.nn.Module, old: torch.nn.Module, name: str, but: tuple[str, ...] = ()) -> None:
-    """The old weights above the convolutions, without those whose names begin with one of ``but``."""
-    below = ("wavlm.feature_extractor.", "wavlm.feature_projection.", "objective.", *but)
-    given, own = old.state_dict(), new.state_dict()
+def _take_over(new: torch.nn.Module, given: dict[str, torch.Tensor], name: str, but: tuple[str, ...] = ()) -> None:
+    """The given weights above the convolutions, without those whose names begin with one of ``but``."""
+    below, own = ("wavlm.feature_extractor.", "wavlm.feature_projection.", *but), new.state_dict()
     for key, value in own.items():
         if key.startswith(below):
             continue

@@ -146,11 +146,18 @@ def start_from(student: Student, folder: str | Path, *, deeper: bool = False) ->
     if beside is not None:
         trained = _grown(WavLMForXVector.from_pretrained(beside).state_dict(), saved, own_layers)
         own = student.sv.state_dict()
-        for name in ("feature_extractor.weight", "feature_extractor.bias"):
-            narrow, wide = trained[name], own[name]
-            if len(narrow) < len(wide) and narrow.shape[1:] == wide.shape[1:]:
-                trained[name] = torch.cat((narrow, wide.new_zeros(len(wide) - len(narrow), *wide.shape[1:])))
+        trained = widened(trained, own)
         student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
+
+
+def widened(trained: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of a voice head with fewer numbers a voice than ``own`` has as one with as many, of which the rest begins as zeros."""
+    wider = dict(trained)
+    for name in ("feature_extractor.weight", "feature_extractor.bias"):
+        narrow, wide = trained[name], own[name]
+        if len(narrow) < len(wide) and narrow.shape[1:] == wide.shape[1:]:
+            wider[name] = torch.cat((narrow, wide.new_zeros(len(wide) - len(narrow), *wide.shape[1:])))
+    return wider
 
 
 def _grown(trained: dict[str, torch.Tensor], saved: int, layers: int) -> dict[str, torch.Tensor]:
@@ -183,6 +190,14 @@ def voice_folder(folder: str | Path) -> Path | None:
     source = Path(folder)
     beside = source.with_name(source.name.removesuffix("sd") + "sv")
     return beside if source.name.endswith("sd") and beside.is_dir() else None
+
+
+def needed_voice_folder(folder: str | Path) -> Path:
+    """The same, or :class:`OptionError` if there is none."""
+    beside = voice_folder(folder)
+    if beside is None:
+        raise OptionError(f"There is no checkpoint with a voice head beside {folder}: to a folder ...sd belongs one ...sv.")
+    return beside
 
 
 def freeze(student: Student, convolutions: int, *, only_voice: bool = False) -> None:

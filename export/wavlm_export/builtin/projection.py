@@ -42,9 +42,7 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     :class:`OptionError` if there is no voice head, if it is projected already, or if too few people were heard.
     """
     source = training.trained(recipe, checkpoint)
-    beside = model.voice_folder(source)
-    if beside is None:
-        raise OptionError(f"There is no checkpoint with a voice head beside {source}: to a folder ...sd belongs one ...sv.")
+    beside = model.needed_voice_folder(source)
     head = WavLMForXVector.from_pretrained(beside)
     if head.config.xvector_output_dim != recipe.model.embedding:
         raise OptionError(
