@@ -63,7 +63,11 @@ class Simulation:
     laid_over: float = 0.2
     """How often recordings with pauses of their own are laid over each other, instead of people taking turns."""
     speeds: tuple[float, ...] = (1.0, 0.9, 1.1, 0.82, 1.2)
-    """Each speed of each voice counts as another person."""
+    """Each speed of each voice counts as another person,"""
+    tracts: tuple[float, ...] = (1.0,)
+    """and so does each of these lengths of the vocal tract at each speed: other formants at the same pitch."""
+    unlike_itself: float = 0.0
+    """How often somebody sounds a little different from the last time, by colour and by formants, and is the same person."""
     reverberation: float = 0.65
     noise: float = 0.85
     telephone: float = 0.2

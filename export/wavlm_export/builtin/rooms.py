@@ -49,16 +49,20 @@ def telephone(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def tilt(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """A microphone's colour: up to 6 dB per octave up or down, with a low or high cut now and then."""
-    spectrum = np.fft.rfft(samples)
-    hertz = np.fft.rfftfreq(len(samples), 1 / RATE)
-    spectrum *= ((hertz + 200) / 1500) ** random.uniform(-0.5, 0.5)
-    if random.random() < 0.3:
-        spectrum[hertz > random.uniform(3000, 7500)] *= 0.01
-    if random.random() < 0.3:
-        spectrum[hertz < random.uniform(60, 300)] *= 0.05
+    """Samples with a microphone's colour."""
+    spectrum = np.fft.rfft(samples) * colour(np.fft.rfftfreq(len(samples), 1 / RATE), random)
     tilted: NDArray[np.float32] = np.fft.irfft(spectrum, len(samples)).astype(np.float32)
     return tilted
+
+
+def colour(hertz: NDArray[np.floating], random: np.random.Generator) -> NDArray[np.float64]:
+    """What a microphone makes of magnitudes at these frequencies: up to 6 dB per octave up or down, with a low or high cut now and then."""
+    gains: NDArray[np.float64] = ((hertz + 200) / 1500) ** random.uniform(-0.5, 0.5)
+    if random.random() < 0.3:
+        gains[hertz > random.uniform(3000, 7500)] *= 0.01
+    if random.random() < 0.3:
+        gains[hertz < random.uniform(60, 300)] *= 0.05
+    return gains
 
 
 def companded(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:

@@ -63,7 +63,9 @@ class From(Sampler[list[int]]):
 def cast(recipe: Recipe) -> voices.Cast:
     """The people of the training: every packed voice that is not held out."""
     every = voices.load(recipe.data.packed)
-    return voices.Cast([one for one in every if one.name not in recipe.data.unseen], recipe.simulation.speeds)
+    kept = [one for one in every if one.name not in recipe.data.unseen]
+    simulation = recipe.simulation
+    return voices.Cast(kept, simulation.speeds, simulation.tracts, simulation.unlike_itself)
 
 
 def simulated(recipe: Recipe, simulation: Simulation, seed: int, batches: int) -> DataLoader[tuple[Any, ...]]:

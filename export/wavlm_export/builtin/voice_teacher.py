@@ -56,8 +56,8 @@ def centres(cast: Cast, teacher: str, cache: Path) -> NDArray[np.float32]:
 
 def _name(cast: Cast, person: int) -> str:
     """Under which a person is kept: of another length a voice is another one."""
-    voice = cast.voices[person // len(cast.speeds)]
-    return f"{voice.name} {len(voice.samples)} {cast.speeds[person % len(cast.speeds)]}"
+    voice, speed, tract = cast.made(person)
+    return f"{voice.name} {len(voice.samples)} {speed}" + (f" {tract}" if tract != 1.0 else "")
 
 
 def _person(cast: Cast, person: int, embed: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The packed clips of every voice, as :mod:`prepare` wrote them, and pieces of them as other people by speed."""
+"""The packed clips of every voice, as :mod:`prepare` wrote them, and pieces of them as other people by speed and vocal tract."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import soxr
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin.config import HOP, RATE
+from wavlm_export.builtin.rooms import colour
+from wavlm_export.builtin.vocal_tract import HERTZ, lengthened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,8 @@ BREATH, APART = 6.0, 60.0
 """Frames that pass on average between the clips of one who goes on talking, and between utterances that are unrelated."""
 HESITATION = (15, 60)
 """Frames of a pause for thought."""
+CHANGES = 0.02
+"""Of one person's formants, the standard deviation of the logarithm from one time to the next, when they change."""
 
 
 @dataclass(frozen=True)
@@ -76,31 +80,43 @@ def load(folder: str | Path) -> list[Voice]:
 
 
 class Cast:
-    """The people that conversations are made of: every voice at every speed is one."""
+    """The people that conversations are made of: every voice at every speed and with every length of the vocal tract is one."""
 
-    def __init__(self, voices: Sequence[Voice], speeds: Sequence[float]) -> None:
+    def __init__(
+        self, voices: Sequence[Voice], speeds: Sequence[float], tracts: Sequence[float] = (1.0,), unlike_itself: float = 0.0
+    ) -> None:
         if not voices:
             raise OptionError("No voice is left to simulate conversations with: look at data.unseen and data.least_seconds.")
-        self.voices, self.speeds = list(voices), tuple(speeds)
+        self.voices, self.speeds, self.tracts, self._unlike_itself = list(voices), tuple(speeds), tuple(tracts), unlike_itself
         # Long voices more often, but not in proportion, so that the short ones are heard: all under a minute equally.
         weight = np.sqrt([max(voice.seconds, 60.0) for voice in voices])
         self._weight = weight / weight.sum()
 
     def __len__(self) -> int:
-        """Number of people: voices times speeds."""
-        return len(self.voices) * len(self.speeds)
+        """Number of people: voices times speeds times tracts."""
+        return len(self.voices) * self._each
+
+    @property
+    def _each(self) -> int:
+        """People of one voice."""
+        return len(self.speeds) * len(self.tracts)
+
+    def made(self, person: int) -> tuple[Voice, float, float]:
+        """Of which voice a person is, at which speed and with which tract."""
+        speed, tract = divmod(person % self._each, len(self.tracts))
+        return self.voices[person // self._each], self.speeds[speed], self.tracts[tract]
 
     def draw(self, count: int, random: np.random.Generator) -> list[int]:
         """``count`` people with different voices, or fewer if there are not as many voices; the number of each, below ``len(self)``."""
         count = min(count, len(self.voices))
         chosen = random.choice(len(self.voices), count, replace=False, p=self._weight)
-        return [int(voice) * len(self.speeds) + int(random.integers(len(self.speeds))) for voice in chosen]
+        return [int(voice) * self._each + int(random.integers(self._each)) for voice in chosen]
 
     def speak(
         self, person: int, frames: int, random: np.random.Generator, manner: Manner = Manner()
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """``frames`` frames of one person, clips in random order with pauses: samples ``[320 * frames]``, speech ``[frames]``."""
-        voice, speed = self.voices[person // len(self.speeds)], self.speeds[person % len(self.speeds)]
+        voice, speed, tract = self.made(person)
         needed = int(np.ceil(frames * speed)) + 2
         samples, speech = np.zeros(needed * HOP, dtype=np.float32), np.zeros(needed, dtype=bool)
         at = 0
@@ -118,4 +134,9 @@ class Cast:
         if speed != 1.0:
             samples = soxr.resample(samples, RATE * speed, RATE, quality="LQ")
             speech = speech[np.minimum((np.arange(frames) * speed + speed / 2).astype(np.int64), needed - 1)]
-        return samples[: frames * HOP], speech[:frames]
+        samples = samples[: frames * HOP]
+        gains = None
+        if self._unlike_itself and random.random() < self._unlike_itself:
+            tract *= float(np.exp(random.normal(0.0, CHANGES)))
+            gains = colour(HERTZ, random)
+        return lengthened(samples, tract, gains) if tract != 1.0 else samples, speech[:frames]
