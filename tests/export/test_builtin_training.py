@@ -22,7 +22,7 @@ import torch
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import config, evaluation, losses, model, projection, training
+from wavlm_export.builtin import config, evaluation, losses, model, projection, training, voice_teacher
 from wavlm_export.builtin.__main__ import main
 from wavlm_export.builtin.prepare import prepare
 
@@ -140,6 +140,17 @@ def test_a_voice_teacher_places_the_people_and_they_stay_there(recipe: config.Re
     missing = replace(taught, data=replace(taught.data, voice_teacher=str(tmp_path / "none.onnx")))
     with pytest.raises(OptionError, match="no voice teacher"):
         training.Trainer(missing)
+
+
+def test_a_persons_place_is_the_same_however_they_sound_in_conversations(recipe: config.Recipe, teacher: Path, tmp_path: Path) -> None:
+    pytest.importorskip("kaldi_native_fbank")
+    placed = []
+    for unlike_itself in (0.0, 1.0):
+        people = training.cast(replace(recipe, simulation=replace(recipe.simulation, tracts=(1.0, 0.8), unlike_itself=unlike_itself)))
+        (tmp_path / str(unlike_itself)).mkdir()
+        placed.append(voice_teacher.centres(people, str(teacher), tmp_path / str(unlike_itself)))
+    assert placed[0].shape == (6, 16)
+    np.testing.assert_array_equal(*placed)
 
 
 def test_pieces_are_of_what_was_said_without_a_gap_and_not_too_short() -> None:

@@ -14,13 +14,12 @@ import numpy as np
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin.config import RATE
+from wavlm_export.builtin.voices import Cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-
-    from wavlm_export.builtin.voices import Cast
 
 PIECES, PIECE_FRAMES = 3, 150
 """From so many pieces of three seconds a person's place is found."""
@@ -38,6 +37,8 @@ def centres(cast: Cast, teacher: str, cache: Path) -> NDArray[np.float32]:
         raise OptionError(f"There is no voice teacher {path}: set data.voice_teacher to an ONNX file, or to nothing.")
     kept = cache / f"people-{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}.npz"
     known = dict(np.load(kept)) if kept.exists() else {}
+    # A place is that of the person as such, not of how they sounded some time: what is kept serves every recipe.
+    cast = Cast(cast.voices, cast.speeds, cast.tracts)
     names = [_name(cast, person) for person in range(len(cast))]
     embed = None
     for person, name in enumerate(names):
