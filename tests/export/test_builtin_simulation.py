@@ -27,8 +27,6 @@ UNDISTURBED = config.Simulation(
     reverberation=0.0,
     noise=0.0,
     telephone=0.0,
-    own_line=0.0,
-    levelled=0.0,
     codec=0.0,
     window_gain_db=(0.0, 0.0),
     events=0.0,
@@ -165,29 +163,11 @@ def test_pauses_count_as_speech_in_a_conversation_and_not_in_a_mixture(cast: voi
     for settings, filled in ((two, True), (replace(two, **mixture), False)):
         without = Conversations(cast, settings, 0)
         with_them = Conversations(cast, replace(settings, pause_seconds=0.5), 0)
-        pairs = [(with_them[number].activity, without[number].activity) for number in range(40)]
+        pairs = [(with_them[number].activity, without[number].activity) for number in range(10)]
         assert any(not np.array_equal(one, other) for one, other in pairs) == filled
         assert all(one.sum() >= other.sum() for one, other in pairs)
         shortest = min(_shortest_pause(one) for one, _ in pairs)
         assert (shortest >= 25) == filled
-
-
-def test_a_clip_is_interrupted_where_it_is_quiet() -> None:
-    """A long clip of sound that is silent three times a second: nothing but silence is at the edges of the pauses put into it."""
-    frames = np.tile(np.r_[np.full(5, 8000), np.zeros(6), np.full(5, 8000)].astype(np.int16), 100)
-    voice = voices.Voice("one", np.repeat(frames, HOP), np.ones(len(frames), dtype=bool), ((0, len(frames)),))
-    cast, pauses = voices.Cast([voice], (1.0,)), 0
-    for seed in range(20):
-        samples, speech = cast.speak(0, 400, np.random.default_rng(seed), voices.Manner(pause_frames=0.0, breaks=1.0))
-        loud = np.abs(samples).reshape(400, HOP).max(axis=1) > 0.1
-        on = np.flatnonzero(speech)
-        for last, after in itertools.pairwise(on):
-            if after - last > 1:
-                pauses += 1
-                assert not loud[last]
-                assert not loud[after]
-                assert voices.HESITATION[0] <= after - last - 1 < voices.HESITATION[1]
-    assert pauses > 20
 
 
 def _shortest_pause(activity: np.ndarray) -> int:
@@ -233,19 +213,6 @@ def _spread(samples: np.ndarray) -> float:
     return float(np.std(20 * np.log10(level[level > 0.5 * np.median(level)])))
 
 
-def test_a_line_of_ones_own_changes_the_sound_and_not_the_labels(cast: voices.Cast) -> None:
-    direct = Conversations(cast, replace(UNDISTURBED, seconds=2.0), 0)
-    called = Conversations(cast, replace(UNDISTURBED, seconds=2.0, own_line=1.0), 0)
-    for number in range(6):
-        one, other = direct[number], called[number]
-        assert np.array_equal(one.activity, other.activity)
-        assert one.samples.shape == other.samples.shape
-        assert not np.allclose(one.samples, other.samples, atol=1e-3)
-        # The words stay where they are.
-        loud = [np.abs(each.samples[: 100 * HOP]).reshape(100, HOP).max(axis=1) > 0.2 * np.abs(each.samples).max() for each in (one, other)]
-        assert np.mean(loud[0] == loud[1]) > 0.9
-
-
 def test_an_event_is_heard_for_a_moment_and_not_labelled(cast: voices.Cast) -> None:
     quiet = Conversations(cast, UNDISTURBED, 0)
     loud = Conversations(cast, replace(UNDISTURBED, events=1.0), 0)
@@ -264,7 +231,7 @@ def test_a_bystander_is_heard_faintly_and_not_labelled(cast: voices.Cast) -> Non
         assert np.array_equal(quiet[number].activity, faint[number].activity)
         one, other = quiet[number].samples, faint[number].samples
         below = 10 * np.log10(np.mean(one**2) / np.mean((other - one) ** 2))
-        assert 20 < below < 43
+        assert 20 < below < 42
 
 
 def test_noise_is_as_loud_as_asked_whatever_its_kind(cast: voices.Cast) -> None:
@@ -288,64 +255,6 @@ def test_convolving_is_the_sum_of_delayed_copies() -> None:
     random = np.random.default_rng(0)
     samples, response = random.standard_normal(500).astype(np.float32), random.standard_normal(90).astype(np.float32)
     assert np.allclose(rooms.convolve(samples, response), np.convolve(samples, response)[:500], atol=1e-4)
-
-
-@pytest.mark.parametrize("far", [False, True])
-def test_what_a_room_adds_dies_away_and_its_high_tones_first(far: bool) -> None:
-    random, low, high = np.random.default_rng(0), [], []
-    for _ in range(40):
-        response = rooms.Room(0.6, 0.4).response(random, far=far)
-        assert len(response) == round(0.6 * config.RATE)
-        assert np.sum(response**2) == pytest.approx(1, rel=0.05)
-        share = response[0] ** 2 / np.sum(response**2)
-        assert 1 / 11.5 < share < 0.55 if far else share > 0.45
-        for kept, band in ((low, slice(100, 400)), (high, slice(4500, 7500))):
-            # Energy from 0.05 to 0.15 s over that from 0.25 to 0.35 s.
-            early, late = (np.abs(np.fft.rfft(response[at : at + 1600], 16_000)[band]) ** 2 for at in (800, 4000))
-            kept.append(10 * np.log10(early.sum() / late.sum()))
-    # 60 dB in 0.6 s are 20 dB in 0.2 s.
-    assert 15 < np.median(low) < 25
-    assert np.median(high) > np.median(low) + 8
-
-
-def test_every_room_can_be_heard() -> None:
-    random = np.random.default_rng(0)
-    for _ in range(100):
-        room = rooms.Room.drawn(random)
-        assert np.isfinite(room.response(random, far=True)).all()
-        assert 0 < room.seconds <= 1
-        assert 0 < room.damping < 1
-
-
-@pytest.mark.parametrize("codec", rooms.CODECS, ids=lambda codec: codec[1])
-def test_a_codec_neither_shifts_nor_silences(monkeypatch: pytest.MonkeyPatch, codec: tuple[Any, ...]) -> None:
-    monkeypatch.setattr(rooms, "CODECS", ((*codec[:-1], 1.0),))
-    random = np.random.default_rng(0)
-    clean = noise.band(16_000, np.random.default_rng(5))
-    clean = np.fft.irfft(np.where(np.fft.rfftfreq(16_000, 1 / 16_000) < 2500, np.fft.rfft(clean), 0)).astype(np.float32)
-    coded = rooms.coded(clean, random)
-    assert coded.dtype == np.float32
-    assert len(coded) == len(clean)
-    shift = int(np.argmax(np.fft.irfft(np.fft.rfft(coded) * np.conj(np.fft.rfft(clean)))))
-    assert min(shift, len(clean) - shift) <= 16
-    assert not np.allclose(coded, clean)
-    assert 0.5 < np.std(coded) / np.std(clean) < 1.5
-
-
-def test_silence_passes_a_codec_and_a_compressor() -> None:
-    random, silence = np.random.default_rng(0), np.zeros(16_000, dtype=np.float32)
-    for _ in range(8):
-        assert np.abs(rooms.coded(silence, random)).max() < 1e-6
-        assert not np.any(rooms.levelled(silence, random))
-
-
-def test_a_compressor_brings_soft_nearer_to_loud() -> None:
-    random = np.random.default_rng(0)
-    sound = np.sin(np.arange(64_000) * 0.3).astype(np.float32) * np.repeat(np.float32([1, 0.05]), 32_000)
-    for _ in range(10):
-        levelled = rooms.levelled(sound, random)
-        before, after = (20 * np.log10(np.std(each[:32_000]) / np.std(each[48_000:])) for each in (sound, levelled))
-        assert 0 < after < before - 3
 
 
 def test_a_telephone_passes_speech_and_stops_the_rest() -> None:

@@ -69,28 +69,20 @@ class Simulation:
     unlike_itself: float = 0.0
     """How often somebody sounds a little different from the last time, by colour and by formants, and is the same person."""
     reverberation: float = 0.65
-    far: float = 0.35
-    """How often a reverberant conversation is heard by a distant microphone: a meeting."""
     noise: float = 0.85
-    telephone: float = 0.15
-    own_line: float = 0.12
-    """How often each person is heard over a line of their own, as in a call."""
-    levelled: float = 0.12
-    """How often a compressor or an automatic gain brings what is soft nearer to what is loud."""
-    codec: float = 0.15
+    telephone: float = 0.2
+    codec: float = 0.1
     speaker_gain_db: tuple[float, float] = (-11.0, 3.0)
     window_gain_db: tuple[float, float] = (-35.0, 6.0)
-    noise_below_db: tuple[float, float] = (4.0, 40.0)
+    noise_below_db: tuple[float, float] = (2.0, 40.0)
     """How far the noise lies below the speech."""
     events: float = 0.4
     """How often a noise or music is about as loud as the speech, for a moment."""
-    bystander: float = 0.1
+    bystander: float = 0.2
     """How often someone far away talks whom nobody would write down; twice as often where nobody else talks."""
-    pause_seconds: float = 1.0
+    pause_seconds: float = 1.2
     """In conversations, pauses of one person up to this in which nobody else talks count as speech, as annotators have it; where
     recordings are laid over each other, as simulated mixtures have it, they do not. 0: never."""
-    teacher_share: float = 0.0
-    """How much of the labels of a conversation is what ``data.teacher`` hears in it, the rest is what is known of it."""
 
 
 @dataclass(frozen=True)

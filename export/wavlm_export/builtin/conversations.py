@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wavlm_export.builtin.activity_teacher import between
 from wavlm_export.builtin.config import HOP, LABELS, RATE
 from wavlm_export.builtin.noise import babble, noise
-from wavlm_export.builtin.rooms import Room, coded, companded, convolve, levelled, telephone, tilt
+from wavlm_export.builtin.rooms import companded, convolve, room, telephone, tilt
 from wavlm_export.builtin.voices import APART, Manner
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wavlm_export.builtin.activity_teacher import ActivityTeacher
     from wavlm_export.builtin.config import Simulation
     from wavlm_export.builtin.voices import Cast
 
@@ -29,16 +27,16 @@ TAIL = 80
 """Samples after the last hop, so that the last frame has its whole receptive field of 400."""
 EDGE = 160
 """Samples over which a turn fades in and out."""
+FAR = 0.45
+"""How often a reverberant conversation is heard by a distant microphone."""
 LONGEST_EVENT = 6 * RATE
 """Samples of the longest jingle, rustle or passing car."""
 EVENT_BELOW_DB = (-4.0, 14.0)
 """How far such an event lies below the speech."""
 BYSTANDER_BELOW_DB = (24.0, 40.0)
 """How far someone whom no annotator would write down lies below the speech."""
-CODED = 0.7
-"""How often what codes is a codec that people use, and not mere companding."""
-TALKING = Manner(hesitates=0.3, breaks=0.4, level_db=3.0)
-"""In a conversation people stop to think, between sentences and within them, and are louder in one sentence than in the next."""
+TALKING = Manner(hesitates=0.3, level_db=3.0)
+"""In a conversation people stop to think, and are louder in one sentence than in the next."""
 LAID_OVER = Manner(pause_frames=APART)
 """Recordings that are laid over each other, as in simulated mixtures."""
 
@@ -55,35 +53,23 @@ class Conversation:
     """``[frames]``, 0 where a fourth speaker talks, for whom there is no column."""
     people: NDArray[np.int64]
     """``[3]``, the person of each column, -1 for an empty one."""
-    labels: NDArray[np.float32]
-    """``[frames, 3]``, what there is to learn about who talks: the activity, or between it and what a teacher hears."""
 
 
 class Conversations:
     """Conversation ``n`` of a seed, drawn from a cast."""
 
-    def __init__(
-        self,
-        cast: Cast,
-        settings: Simulation,
-        seed: int,
-        noises: Sequence[NDArray[np.int16]] = (),
-        teacher: ActivityTeacher | None = None,
-    ) -> None:
-        """``teacher``: who has a share in the labels, if the settings give it one."""
-        self.cast, self.settings, self.seed, self.noises, self._teacher = cast, settings, seed, noises, teacher
+    def __init__(self, cast: Cast, settings: Simulation, seed: int, noises: Sequence[NDArray[np.int16]] = ()) -> None:
+        self.cast, self.settings, self.seed, self.noises = cast, settings, seed, noises
         self.frames = round(settings.seconds * 50)
 
     def __getitem__(self, number: int) -> Conversation:
-        """The conversation of that number: the same on every machine with the same codecs, and in any order."""
+        """The conversation of that number: the same on every machine and in any order."""
         random = np.random.default_rng([self.seed, number])
         settings = self.settings
         count = int(random.choice(len(settings.speakers), p=settings.speakers))
         people = self.cast.draw(count, random)
-        room = Room.drawn(random) if random.random() < settings.reverberation else None
-        far = room is not None and random.random() < settings.far
         turns, manner = self._turns(len(people), random)
-        tracks, speech = self._tracks(people, turns, manner, room, random, far=far)
+        tracks, speech = self._tracks(people, turns, manner, random)
         if manner is TALKING:
             speech = as_annotated(speech, round(settings.pause_seconds * RATE / HOP))
         samples = self._heard(np.asarray(tracks.sum(axis=0)), random)
@@ -96,11 +82,7 @@ class Conversations:
             activity[:, column], names[column] = speech[:, one], people[one]
         others = np.delete(speech, kept, axis=1)
         counted = np.where(others.any(axis=1), np.float32(0), np.float32(1))
-        labels = activity
-        # Where nobody is there at all, what the teacher may hear is sung.
-        if self._teacher is not None and settings.teacher_share and kept:
-            labels = between(activity, self._teacher(samples)[: self.frames], settings.teacher_share)
-        return Conversation(samples, activity, counted, names, labels)
+        return Conversation(samples, activity, counted, names)
 
     def _turns(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.bool_], Manner]:
         """``[frames, count]``: who may speak when; and how they talk."""
@@ -119,19 +101,17 @@ class Conversations:
         return turns, TALKING
 
     def _tracks(
-        self, people: list[int], turns: NDArray[np.bool_], manner: Manner, room: Room | None, random: np.random.Generator, *, far: bool
+        self, people: list[int], turns: NDArray[np.bool_], manner: Manner, random: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Everybody's samples ``[people, n]`` at their own loudness and distance, and speech ``[frames, people]``."""
         tracks = np.zeros((len(people), self.frames * HOP), dtype=np.float32)
         speech = np.zeros((self.frames, len(people)), dtype=bool)
-        own_line = random.random() < self.settings.own_line
+        reverberant, far = random.random() < self.settings.reverberation, random.random() < FAR
         for one, person in enumerate(people):
             samples, talking = self.cast.speak(person, self.frames, random, manner)
             samples = samples * _faded(turns[:, one])
-            if room is not None:
-                samples = convolve(samples, room.response(random, far=far))
-            if own_line:
-                samples = _line(samples, random)
+            if reverberant:
+                samples = convolve(samples, room(random, far=far))
             tracks[one] = samples * np.float32(_gain(self.settings.speaker_gain_db, random))
             speech[:, one] = talking & turns[:, one]
         return tracks, speech
@@ -167,11 +147,9 @@ class Conversations:
             samples = telephone(samples)
         elif random.random() < 0.4:
             samples = tilt(samples, random)
-        if random.random() < settings.levelled:
-            samples = levelled(samples, random)
         samples = samples * np.float32(_gain(settings.window_gain_db, random))
         if random.random() < settings.codec:
-            samples = coded(samples, random) if random.random() < CODED else companded(samples, random)
+            samples = companded(samples, random)
         if random.random() < 0.05:
             samples = np.clip(samples, -0.3, 0.3)
         # Never digital silence: a model that normalises over time would divide by nothing.
@@ -191,16 +169,6 @@ def as_annotated(speech: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
             if len(after) and after[0] - stop <= longest and not others[stop : after[0]].any():
                 filled[stop : after[0], one] = True
     return filled
-
-
-def _line(samples: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-    """As somebody sounds who has called: through a microphone, a band and a codec of their own."""
-    samples = tilt(samples, random)
-    if random.random() < 0.6:
-        samples = telephone(samples)
-    if random.random() < 0.4:
-        samples = levelled(samples, random)
-    return coded(samples, random) if random.random() < 0.5 else samples
 
 
 def _gain(decibels: tuple[float, float], random: np.random.Generator) -> float:

@@ -12,7 +12,6 @@ import numpy as np
 import soundfile
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin.activity_teacher import ActivityTeacher
 from wavlm_export.builtin.config import HOP, RATE
 from wavlm_export.builtin.voices import INDEX
 
@@ -29,15 +28,15 @@ LEAST_CLIP = 10
 """Frames: shorter clips are left out."""
 AUDIO = re.compile(r".*\.(flac|wav|ogg|opus|mp3)$")
 
-TEACHER_WINDOW = 160_000
-"""Samples of what the teacher hears at a time."""
+TEACHER_WINDOW, TEACHER_STEP, TEACHER_FIELD = 160_000, 270, 991
+"""Samples of segmentation-3.0's window, from one of its frames to the next, and that one frame is computed from."""
 
 
 def prepare(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
     """Pack every voice of ``data.single`` and ``data.synthetic``; what is packed already stays. The pack's folder."""
     out = Path(data.packed)
     out.mkdir(parents=True, exist_ok=True)
-    label = by_teacher(data.teacher) if data.teacher else speech_by_energy
+    label = _teacher(data.teacher) if data.teacher else speech_by_energy
     source = Path(data.single)
     if not source.is_dir():
         raise OptionError(f"There is no folder {source} with one folder of clips per voice: set data.single.")
@@ -119,15 +118,25 @@ def whole(speech: NDArray[np.bool_], *, fill: int, drop: int) -> NDArray[np.bool
     return whole
 
 
-def by_teacher(path: str) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
-    """Speech as pyannote's segmentation-3.0 hears it, ten seconds at a time."""
-    hears = ActivityTeacher(path)
+def _teacher(path: str) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
+    """Speech as pyannote's segmentation-3.0 hears it (seven classes per frame, the first is silence)."""
+    from wavlm_diarizer.sessions import open_session
+
+    session = open_session(Path(path))
+    (wanted,) = session.get_inputs()
 
     def label(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
-        padded = np.concatenate((samples, np.zeros(-len(samples) % TEACHER_WINDOW, dtype=np.float32))).reshape(-1, TEACHER_WINDOW)
-        levels = np.sqrt(np.mean(padded**2, axis=1)) + 1e-6
-        speech = np.concatenate([hears(window * (0.05 / level))[:, 0] < 0.5 for window, level in zip(padded, levels, strict=True)])
-        return whole(speech[: len(samples) // HOP], fill=5, drop=3)
+        frames = len(samples) // HOP
+        padded = np.concatenate((samples, np.zeros(-len(samples) % TEACHER_WINDOW, dtype=np.float32))).reshape(-1, 1, TEACHER_WINDOW)
+        speech = np.zeros(len(padded) * TEACHER_WINDOW // HOP, dtype=bool)
+        centre = np.arange(TEACHER_WINDOW // HOP) * HOP + HOP // 2
+        for number, window in enumerate(padded):
+            level = np.sqrt(np.mean(window * window)) + 1e-6
+            (log_probabilities,) = session.run(None, {wanted.name: (window * (0.05 / level))[None].astype(np.float32)})
+            nearest = np.clip(np.round((centre - TEACHER_FIELD / 2) / TEACHER_STEP).astype(int), 0, log_probabilities.shape[1] - 1)
+            here = slice(number * len(centre), (number + 1) * len(centre))
+            speech[here] = np.exp(log_probabilities[0, nearest, 0]) < 0.5
+        return whole(speech[:frames], fill=5, drop=3)
 
     return label
 

@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import losses, model, prepare, voice_teacher, voices
-from wavlm_export.builtin.activity_teacher import ActivityTeacher
 from wavlm_export.builtin.conversations import Conversations
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ LEAST_SOLO = 50
 LEAST_PIECE = 25
 """Frames of a piece of that."""
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Samples ``[batch, n]``, activity ``[batch, frames, 3]``, counted ``[batch, frames]``, people ``[batch, 3]``, labels as activity."""
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""Samples ``[batch, n]``, activity ``[batch, frames, 3]``, counted ``[batch, frames]``, people ``[batch, 3]``."""
 
 
 class Windows(Dataset[tuple[Any, ...]]):
@@ -46,7 +45,7 @@ class Windows(Dataset[tuple[Any, ...]]):
     def __getitem__(self, number: int) -> tuple[Any, ...]:
         """Conversation ``number``."""
         one = self._conversations[number]
-        return one.samples, one.activity, one.counted, one.people, one.labels
+        return one.samples, one.activity, one.counted, one.people
 
 
 class From(Sampler[list[int]]):
@@ -69,20 +68,10 @@ def cast(recipe: Recipe) -> voices.Cast:
     return voices.Cast(kept, simulation.speeds, simulation.tracts, simulation.unlike_itself)
 
 
-def conversations(recipe: Recipe) -> Conversations:
-    """What is learned from. Raises :class:`OptionError` if a teacher is to have a share in the labels and there is none."""
-    teacher = None
-    if recipe.simulation.teacher_share:
-        if not recipe.data.teacher:
-            raise OptionError("simulation.teacher_share asks for a teacher: set data.teacher to segmentation-3.0 as an ONNX file.")
-        teacher = ActivityTeacher(recipe.data.teacher)
-    return Conversations(cast(recipe), recipe.simulation, recipe.training.seed, prepare.noises(recipe.data.noises), teacher)
-
-
 def simulated(recipe: Recipe, simulation: Simulation, seed: int, batches: int) -> DataLoader[tuple[Any, ...]]:
     """So many batches of conversations of that cast, by the recipe's workers; other ones than the training's with another seed."""
-    others = Conversations(cast(recipe), simulation, seed, prepare.noises(recipe.data.noises))
-    return _loader(others, From(0, batches, recipe.training.batch), recipe.training.workers)
+    conversations = Conversations(cast(recipe), simulation, seed, prepare.noises(recipe.data.noises))
+    return _loader(conversations, From(0, batches, recipe.training.batch), recipe.training.workers)
 
 
 def _loader(conversations: Conversations, numbers: From, workers: int) -> DataLoader[tuple[Any, ...]]:
@@ -107,8 +96,9 @@ class Trainer:
         self.device = torch.device(best if self.settings.device == "auto" else self.settings.device)
         self.folder = Path(self.settings.folder)
         every = voices.load(recipe.data.packed)
-        self.conversations = conversations(recipe)
-        people, noise = self.conversations.cast, self.conversations.noises
+        noise = prepare.noises(recipe.data.noises)
+        people = cast(recipe)
+        self.conversations = Conversations(people, recipe.simulation, self.settings.seed, noise)
         held = [one for one in every if one.name in recipe.data.unseen]
         self._held = Conversations(voices.Cast(held, (1.0,)), recipe.simulation, self.settings.seed + 1, noise) if held else None
         torch.manual_seed(self.settings.seed)
@@ -174,7 +164,7 @@ class Trainer:
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """One step; the losses."""
-        samples, activity, counted, people, labels = (part.to(self.device, non_blocking=True) for part in batch)
+        samples, activity, counted, people = (part.to(self.device, non_blocking=True) for part in batch)
         rate = learning_rate(self.step, self.settings)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -182,13 +172,13 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16):
             answer = self._answer(samples)
         frames = answer.activity.shape[1]
-        activity, counted, labels = activity[:, :frames], counted[:, :frames], labels[:, :frames]
+        activity, counted = activity[:, :frames], counted[:, :frames]
         target = losses.voice_target(activity, people, counted)
         settings = self.settings
         parts = {"embedding": self._embedding_loss(answer.frames, target, people)}
         if not settings.only_voice:
             weighted = counted * (1 + settings.overlap_weight * (activity.sum(dim=-1) > 1))
-            parts["activity"] = losses.activity_loss(answer.activity, labels, weighted)
+            parts["activity"] = losses.activity_loss(answer.activity, activity, weighted)
             parts["voice"] = losses.voice_loss(answer.voices, self.student.centres, target)
             if settings.mel_weight and settings.frozen_convolutions < len(self.recipe.model.conv_dim):
                 parts["mel"] = losses.mel_loss(answer.mels, self.energies(samples))

@@ -25,12 +25,8 @@ LONG_CLIP, LEAST_PIECE = 150, 100
 """Frames: a clip longer than the one may be entered in its middle, so that at least the other are left."""
 BREATH, APART = 6.0, 60.0
 """Frames that pass on average between the clips of one who goes on talking, and between utterances that are unrelated."""
-HESITATION = (12, 60)
-"""Frames of a pause for thought, between these two."""
-BREAK_AFTER, BREAK_BEFORE, BREAK_WITHIN = (40, 200), 40, 20
-"""A clip is interrupted about so many frames after it began and at least so many before it ends, where it is quietest within so many."""
-BREAK_FADE = 80
-"""Samples over which it fades there."""
+HESITATION = (15, 60)
+"""Frames of a pause for thought."""
 CHANGES = 0.02
 """Of one person's formants, the standard deviation of the logarithm from one time to the next, when they change."""
 
@@ -43,8 +39,6 @@ class Manner:
     """Between clips, on average; each is drawn from an exponential distribution."""
     hesitates: float = 0.0
     """How often a pause for thought takes the place of such a pause."""
-    breaks: float = 0.0
-    """How often a clip is interrupted by such a pause, at a quiet moment: in the middle of a sentence nothing falls that would end one."""
     level_db: float = 0.0
     """Standard deviation of the loudness from clip to clip."""
 
@@ -129,20 +123,13 @@ class Cast:
         while at < needed:
             first, count = voice.clips[random.integers(len(voice.clips))]
             skip = int(random.integers(count - LEAST_PIECE)) if count > LONG_CLIP and random.random() < 0.5 else 0
-            begin, stop = first + skip, first + count
+            take = min(count - skip, needed - at)
+            begin = first + skip
             louder = np.float32(10 ** (random.normal(0.0, manner.level_db) / 20))
-            while begin < stop and at < needed:
-                broken = stop - begin > BREAK_AFTER[0] + BREAK_BEFORE and random.random() < manner.breaks
-                end = _quiet(voice, begin, stop, random) if broken else stop
-                take = min(end - begin, needed - at)
-                piece = louder * voice.samples[begin * HOP : (begin + take) * HOP]
-                if broken:
-                    piece[-BREAK_FADE:] *= np.linspace(1, 0, BREAK_FADE, dtype=np.float32)
-                samples[at * HOP : (at + take) * HOP] = piece
-                speech[at : at + take] = voice.speech[begin : begin + take]
-                thinks = broken or random.random() < manner.hesitates
-                at += take + int(random.integers(*HESITATION) if thinks else random.exponential(manner.pause_frames))
-                begin = end
+            samples[at * HOP : (at + take) * HOP] = louder * voice.samples[begin * HOP : (begin + take) * HOP]
+            speech[at : at + take] = voice.speech[begin : begin + take]
+            thinks = random.random() < manner.hesitates
+            at += take + int(random.integers(*HESITATION) if thinks else random.exponential(manner.pause_frames))
         samples /= 32768.0
         if speed != 1.0:
             samples = soxr.resample(samples, RATE * speed, RATE, quality="LQ")
@@ -153,12 +140,3 @@ class Cast:
             tract *= float(np.exp(random.normal(0.0, CHANGES)))
             gains = colour(HERTZ, random)
         return lengthened(samples, tract, gains) if tract != 1.0 else samples, speech[:frames]
-
-
-def _quiet(voice: Voice, begin: int, stop: int, random: np.random.Generator) -> int:
-    """The middle of the quietest three frames about a random one between ``begin`` and ``stop``."""
-    first, last = begin + BREAK_AFTER[0], min(begin + BREAK_AFTER[1], stop - BREAK_BEFORE)
-    middle = int(random.integers(first, last))
-    low, high = max(first, middle - BREAK_WITHIN), min(last, middle + BREAK_WITHIN)
-    frames = voice.samples[(low - 1) * HOP : (high + 1) * HOP].astype(np.float32).reshape(-1, HOP)
-    return low + int(np.argmin(np.convolve(np.einsum("ij,ij->i", frames, frames), np.ones(3), "valid")))
