@@ -173,13 +173,11 @@ def test_pieces_are_of_what_was_said_without_a_gap_and_not_too_short() -> None:
 
 def test_pieces_are_embedded_beside_the_whole(recipe: config.Recipe, tmp_path: Path) -> None:
     found = {}
-    # Windows enough that somebody is alone for a second in one of them.
-    recipe = moved(recipe, tmp_path, batch=12, steps=2)
     for pieces in (0, 2):
-        trainer = training.Trainer(moved(recipe, tmp_path / str(pieces), pieces=pieces))
+        trainer = training.Trainer(moved(recipe, tmp_path / str(pieces), pieces=pieces, steps=2))
         found[pieces] = [trainer.learn(batch)["embedding"] for batch in trainer.batches()]
     assert found[0][0] != found[2][0]
-    again = training.Trainer(moved(recipe, tmp_path / "again", pieces=2))
+    again = training.Trainer(moved(recipe, tmp_path / "again", pieces=2, steps=2))
     assert [again.learn(batch)["embedding"] for batch in again.batches()] == found[2]
 
 
@@ -279,8 +277,7 @@ def test_frozen_convolutions_and_all_but_the_voice_head_stay_as_they_were(recipe
         ("convolutions", {"frozen_convolutions": 3}, tuple(f"sd.wavlm.feature_extractor.conv_layers.{layer}." for layer in range(3))),
         ("voice", {"only_voice": True}, ("sd.",)),
     ):
-        # Windows enough that somebody is alone for a second in one of them.
-        trainer = training.Trainer(moved(recipe, tmp_path / name, batch=12, **changes))
+        trainer = training.Trainer(moved(recipe, tmp_path / name, **changes))
         before = {key: value.clone() for key, value in trainer.student.state_dict().items()}
         trainer.learn(next(iter(trainer.batches())))
         after = trainer.student.state_dict()
