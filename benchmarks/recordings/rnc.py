@@ -30,26 +30,23 @@ def unpacked(data: bytes) -> bytes:
     _, _, length, _, checksum, _, _, _ = HEADER.unpack_from(data)
     bits, out = _Bits(data, HEADER.size), bytearray()
     bits.take(2)
-    try:
-        while len(out) < length:
-            here, back, long = (_Code(bits) for _ in range(3))
-            pairs = bits.take(16)
-            for last in range(pairs - 1, -1, -1):
-                copied = here.read(bits)
-                if copied:
-                    out += bits.raw(copied)
-                if last:
-                    distance = back.read(bits) + 1
-                    count = long.read(bits) + 2
-                    if distance > len(out):
-                        raise PackedError("Packed data points before its beginning.")
-                    # What is copied may reach into itself.
-                    piece = bytes(out[-distance:])[:count]
-                    out += (piece * (count // len(piece) + 1))[:count]
-            if not pairs:
-                raise PackedError("Packed data has a block of nothing.")
-    except (IndexError, struct.error) as error:
-        raise PackedError("Packed data ends too early.") from error
+    while len(out) < length:
+        here, back, long = (_Code(bits) for _ in range(3))
+        pairs = bits.take(16)
+        for last in range(pairs - 1, -1, -1):
+            copied = here.read(bits)
+            if copied:
+                out += bits.raw(copied)
+            if last:
+                distance = back.read(bits) + 1
+                count = long.read(bits) + 2
+                if distance > len(out):
+                    raise PackedError("Packed data points before its beginning.")
+                # What is copied may reach into itself.
+                piece = bytes(out[-distance:])[:count]
+                out += (piece * (count // len(piece) + 1))[:count]
+        if not pairs:
+            raise PackedError("Packed data has a block of nothing.")
     if len(out) != length or _checksum(out) != checksum:
         raise PackedError("Packed data is not what its checksum says.")
     return bytes(out)
@@ -63,7 +60,7 @@ class _Bits:
         self._fill()
 
     def _fill(self) -> None:
-        """Take one more word; at the very end there may be none."""
+        """Take one more word; after the end there are zeros, with which no block can begin."""
         word = self._data[self._at : self._at + 2]
         self._held |= int.from_bytes(word, "little") << self._count
         self._at += 2
