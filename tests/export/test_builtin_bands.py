@@ -17,32 +17,32 @@ from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_diarizer.settings import convolution_geometry
-from wavlm_export.builtin import bands, config, model, projection, training
+from wavlm_export.builtin import bands, config, filter_bank, model, projection, training
 
 __all__ = ["_one_thread", "recipe", "teacher"]
 
-BANK: dict[str, Any] = {"conv_dim": (30, 30, 24), "conv_kernel": bands.KERNELS, "conv_stride": bands.STRIDES, "conv_bias": True}
+BANK: dict[str, Any] = {"conv_dim": (30, 30, 24), "conv_kernel": filter_bank.KERNELS, "conv_stride": filter_bank.STRIDES, "conv_bias": True}
 
 
 def test_the_bands_lie_evenly_in_mel_and_then_in_hertz() -> None:
-    middles = bands.frequencies(80)
+    middles = filter_bank.frequencies(80)
     steps = np.diff(middles)
-    assert middles[0] == bands.LOWEST
-    assert middles[-1] == pytest.approx(bands.HIGHEST, abs=1)
+    assert middles[0] == filter_bank.LOWEST
+    assert middles[-1] == pytest.approx(filter_bank.HIGHEST, abs=1)
     assert np.all(np.diff(steps) > -1e-6)
-    assert steps[-1] == pytest.approx(bands.WIDEST)
+    assert steps[-1] == pytest.approx(filter_bank.WIDEST)
     mels = np.diff(2595 * np.log10(1 + middles[:40] / 700))
     np.testing.assert_allclose(mels, mels[0], rtol=1e-6)
 
 
 def test_a_tone_is_loudest_in_its_own_band_at_any_phase() -> None:
-    bank, middles = bands.filters(80), bands.frequencies(80)
-    time = np.arange(bands.KERNELS[0]) / config.RATE
+    bank, middles = filter_bank.filters(80), filter_bank.frequencies(80)
+    time = np.arange(filter_bank.KERNELS[0]) / config.RATE
     for band in (3, 20, 45, 79):
         loudness = []
         for phase in np.linspace(0, 2 * np.pi, 16, endpoint=False):
             rectified = np.maximum(bank @ np.cos(2 * np.pi * middles[band] * time + phase), 0)
-            summed = rectified.reshape(80, bands.PHASES).sum(axis=1)
+            summed = rectified.reshape(80, filter_bank.PHASES).sum(axis=1)
             assert summed.argmax() == band
             loudness.append(summed[band])
         assert max(loudness) / min(loudness) < 1.25
@@ -52,10 +52,10 @@ def test_a_tone_is_loudest_in_its_own_band_at_any_phase() -> None:
 def test_soft_and_loud_are_nearer_to_each_other_than_in_the_samples() -> None:
     torch.manual_seed(0)
     student = model.Student(replace(SIZES, **BANK), 2)
-    bands.begin(student)
+    filter_bank.begin(student)
     # Half a second of a tone in the fifth of ten bands, then the same 20 dB softer.
     time = torch.arange(8000) / config.RATE
-    tone = torch.cos(2 * torch.pi * float(bands.frequencies(10)[4]) * time)
+    tone = torch.cos(2 * torch.pi * float(filter_bank.frequencies(10)[4]) * time)
     with torch.inference_mode():
         heard = student.sd.wavlm.feature_extractor(torch.cat((tone, 0.1 * tone))[None])[0]
     loud, soft = heard[:10, 5:20].mean(dim=1), heard[:10, 30:45].mean(dim=1)
@@ -131,5 +131,5 @@ def test_a_recipe_fits_the_checkpoint_that_it_starts_from(name: str) -> None:
     assert answer.activity.shape[2] == config.LABELS
     assert torch.isfinite(answer.activity).all()
     if name == "filter-bank":
-        bands.begin(student)
+        filter_bank.begin(student)
         assert convolution_geometry(student.sd.config.conv_kernel, student.sd.config.conv_stride)[0] == config.HOP

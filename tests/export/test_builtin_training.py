@@ -148,9 +148,49 @@ def test_a_persons_place_is_the_same_however_they_sound_in_conversations(recipe:
     for unlike_itself in (0.0, 1.0):
         people = training.cast(replace(recipe, simulation=replace(recipe.simulation, tracts=(1.0, 0.8), unlike_itself=unlike_itself)))
         (tmp_path / str(unlike_itself)).mkdir()
-        placed.append(voice_teacher.centres(people, str(teacher), tmp_path / str(unlike_itself)))
+        placed.append(voice_teacher.centres(people, str(teacher), tmp_path / str(unlike_itself))[0])
     assert placed[0].shape == (6, 16)
     np.testing.assert_array_equal(*placed)
+
+
+def test_the_teacher_places_what_is_said_in_a_window_heard_alone(recipe: config.Recipe, teacher: Path, tmp_path: Path) -> None:
+    pytest.importorskip("kaldi_native_fbank")
+    simulation = replace(recipe.simulation, seconds=3.0, speakers=(0.2, 0.4, 0.4), noise=1.0)
+    asked = replace(
+        moved(recipe, tmp_path / "run", heard_weight=10.0),
+        simulation=simulation,
+        data=replace(recipe.data, voice_teacher=str(teacher)),
+    )
+    trainer = training.Trainer(asked)
+    _, middle = voice_teacher.centres(training.cast(asked), str(teacher), Path(asked.data.packed))
+    placed = 0
+    for number in range(12):
+        one = trainer.conversations[number]
+        assert one.places.shape == (3, 16)
+        np.testing.assert_array_equal(one.places, trainer.conversations[number].places)
+        lengths = np.linalg.norm(one.places, axis=1)
+        assert np.all((np.abs(lengths - 1) < 1e-5) | (lengths == 0))
+        assert not lengths[one.people < 0].any()
+        placed += int(lengths.any())
+    assert placed > 4
+    # What is said does not depend on how the conversation is recorded, but on the voice.
+    listener = voice_teacher.Listener(teacher, middle)
+    said = [training.cast(asked).speak(person, 100, np.random.default_rng(0))[0] for person in (0, 1)]
+    assert listener(said[0]) @ listener(said[1]) < 0.999
+    for batch in itertools.islice(trainer.batches(), 2):
+        assert all(np.isfinite(value) for value in trainer.learn(batch).values())
+    with pytest.raises(OptionError, match="voice_teacher"):
+        training.Trainer(moved(recipe, tmp_path / "none", heard_weight=1.0))
+
+
+def test_the_loss_of_places_counts_only_those_that_there_are() -> None:
+    embeddings = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]], requires_grad=True)
+    places = torch.tensor([[1.0, 0.0], [0.0, -1.0], [0.0, 0.0]])
+    assert losses.heard_loss(embeddings, places).item() == pytest.approx(1.0)
+    nothing = losses.heard_loss(embeddings, torch.zeros(3, 2))
+    nothing.backward()  # type: ignore[no-untyped-call]
+    assert nothing.item() == 0
+    assert losses.heard_loss(embeddings[:0], places[:0]).item() == 0
 
 
 def test_pieces_are_of_what_was_said_without_a_gap_and_not_too_short() -> None:

@@ -13,19 +13,31 @@ from wavlm_export.builtin import config
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors are one sentence on the error stream."""
     parser = argparse.ArgumentParser(prog="python -m wavlm_export.builtin", description=__doc__)
-    parser.add_argument("command", choices=("voices", "noises", "prepare", "bands", "train", "average", "project", "evaluate", "build"))
+    commands = ("voices", "noises", "prepare", "bands", "train", "average", "project", "evaluate", "build", "compare")
+    parser.add_argument("command", choices=commands)
     parser.add_argument("--config", required=True, metavar="FILE.toml", help="the recipe: see export/recipes/builtin.toml")
     parser.add_argument(
         "--checkpoint",
         help="bands: the Hugging Face folder that gets a filter bank; project, evaluate and build: one instead of the run's own",
     )
-    parser.add_argument("--of", nargs="+", default=[], metavar="FOLDER", help="average: the sd folders of two or more checkpoints")
+    parser.add_argument(
+        "--of",
+        nargs="+",
+        default=[],
+        metavar="WHAT",
+        help="average: the sd folders of two or more checkpoints; compare: the names of the changes to try (default: all)",
+    )
     parser.add_argument(
         "--output", help="build: where the model file goes (default: the package's own place); bands, average, project: a folder"
     )
     options = parser.parse_args(arguments)
     try:
-        _run(options, config.read(options.config))
+        if options.command == "compare":
+            from wavlm_export.builtin import comparing
+
+            comparing.compare(options.config, _say, options.of)
+        else:
+            _run(options, config.read(options.config))
     except DiarizerError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 1

@@ -124,8 +124,12 @@ class Training:
     """Weight of naming the voice at every frame where one person speaks."""
     embedding_weight: float = 0.02
     """Weight of the x-vector head's loss."""
+    margin_weight: float = 1.0
+    """Within the x-vector head's loss, weight of telling everybody's centre from all others',"""
     place_weight: float = 10.0
-    """Within the x-vector head's loss, weight of pointing to the voice teacher's own centre, beside pointing away from all others'."""
+    """of pointing to the voice teacher's centre of the person,"""
+    heard_weight: float = 0.0
+    """and of pointing to where the teacher puts the very speech of the window, heard without noise, room or others. It takes time."""
     pieces: int = 0
     """So many random pieces of what each one says alone in a window are embedded, besides the whole of it, as many are brief."""
     mel_weight: float = 0.1
@@ -225,14 +229,18 @@ Section = TypeVar("Section")
 
 def read(path: str | Path) -> Recipe:
     """Read a recipe; a table or a key that does not exist, or a value of another type, raises :class:`OptionError`."""
+    return from_tables(tables(path), str(path))
+
+
+def tables(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file; one that cannot be read raises :class:`OptionError`."""
     try:
         with Path(path).open("rb") as file:
-            tables = tomllib.load(file)
+            return tomllib.load(file)
     except OSError as error:
         raise OptionError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except tomllib.TOMLDecodeError as error:
         raise OptionError(f"The recipe {path} is not TOML: {error}.") from error
-    return from_tables(tables, str(path))
 
 
 def from_tables(tables: Mapping[str, Any], name: str = "the recipe") -> Recipe:

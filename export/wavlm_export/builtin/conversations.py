@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wavlm_export.builtin.config import Simulation
+    from wavlm_export.builtin.voice_teacher import Listener
     from wavlm_export.builtin.voices import Cast
 
 TAIL = 80
@@ -35,6 +36,8 @@ EVENT_BELOW_DB = (-4.0, 14.0)
 """How far such an event lies below the speech."""
 BYSTANDER_BELOW_DB = (24.0, 40.0)
 """How far someone whom no annotator would write down lies below the speech."""
+LEAST_PLACED = 50
+"""Frames that somebody has to speak for a teacher to place the voice."""
 TALKING = Manner(hesitates=0.3, level_db=3.0)
 """In a conversation people stop to think, and are louder in one sentence than in the next."""
 LAID_OVER = Manner(pause_frames=APART)
@@ -53,13 +56,23 @@ class Conversation:
     """``[frames]``, 0 where a fourth speaker talks, for whom there is no column."""
     people: NDArray[np.int64]
     """``[3]``, the person of each column, -1 for an empty one."""
+    places: NDArray[np.float32]
+    """``[3, width]``, where a voice teacher puts what each of them says, heard alone and as it was said; zeros where they hardly
+    speak, and a width of 0 without a teacher."""
 
 
 class Conversations:
     """Conversation ``n`` of a seed, drawn from a cast."""
 
-    def __init__(self, cast: Cast, settings: Simulation, seed: int, noises: Sequence[NDArray[np.int16]] = ()) -> None:
-        self.cast, self.settings, self.seed, self.noises = cast, settings, seed, noises
+    def __init__(
+        self,
+        cast: Cast,
+        settings: Simulation,
+        seed: int,
+        noises: Sequence[NDArray[np.int16]] = (),
+        listener: Listener | None = None,
+    ) -> None:
+        self.cast, self.settings, self.seed, self.noises, self._listener = cast, settings, seed, noises, listener
         self.frames = round(settings.seconds * 50)
 
     def __getitem__(self, number: int) -> Conversation:
@@ -69,7 +82,7 @@ class Conversations:
         count = int(random.choice(len(settings.speakers), p=settings.speakers))
         people = self.cast.draw(count, random)
         turns, manner = self._turns(len(people), random)
-        tracks, speech = self._tracks(people, turns, manner, random)
+        tracks, speech, places = self._tracks(people, turns, manner, random)
         if manner is TALKING:
             speech = as_annotated(speech, round(settings.pause_seconds * RATE / HOP))
         samples = self._heard(np.asarray(tracks.sum(axis=0)), random)
@@ -78,11 +91,12 @@ class Conversations:
         kept = [one for one in np.argsort(-amount, kind="stable")[:LABELS] if amount[one]]
         kept.sort(key=lambda one: int(np.argmax(speech[:, one])))
         activity, names = np.zeros((self.frames, LABELS), dtype=np.float32), np.full(LABELS, -1, dtype=np.int64)
+        heard = np.zeros((LABELS, places.shape[1]), dtype=np.float32)
         for column, one in enumerate(kept):
-            activity[:, column], names[column] = speech[:, one], people[one]
+            activity[:, column], names[column], heard[column] = speech[:, one], people[one], places[one]
         others = np.delete(speech, kept, axis=1)
         counted = np.where(others.any(axis=1), np.float32(0), np.float32(1))
-        return Conversation(samples, activity, counted, names)
+        return Conversation(samples, activity, counted, names, heard)
 
     def _turns(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.bool_], Manner]:
         """``[frames, count]``: who may speak when; and how they talk."""
@@ -102,19 +116,23 @@ class Conversations:
 
     def _tracks(
         self, people: list[int], turns: NDArray[np.bool_], manner: Manner, random: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Everybody's samples ``[people, n]`` at their own loudness and distance, and speech ``[frames, people]``."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32]]:
+        """Everybody's samples ``[people, n]`` at their own loudness and distance, speech ``[frames, people]``, places ``[people, w]``."""
         tracks = np.zeros((len(people), self.frames * HOP), dtype=np.float32)
         speech = np.zeros((self.frames, len(people)), dtype=bool)
+        places = np.zeros((len(people), self._listener.width if self._listener else 0), dtype=np.float32)
         reverberant, far = random.random() < self.settings.reverberation, random.random() < FAR
         for one, person in enumerate(people):
             samples, talking = self.cast.speak(person, self.frames, random, manner)
+            said = talking & turns[:, one]
+            if self._listener and said.sum() >= LEAST_PLACED:
+                places[one] = self._listener(samples[np.repeat(said, HOP)])
             samples = samples * _faded(turns[:, one])
             if reverberant:
                 samples = convolve(samples, room(random, far=far))
             tracks[one] = samples * np.float32(_gain(self.settings.speaker_gain_db, random))
-            speech[:, one] = talking & turns[:, one]
-        return tracks, speech
+            speech[:, one] = said
+        return tracks, speech, places
 
     def _event(self, samples: int, random: np.random.Generator) -> NDArray[np.float32]:
         """Noise or music ``[samples]`` that is about as loud as speech of level 1, for a moment, and silence beside it."""

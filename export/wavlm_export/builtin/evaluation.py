@@ -33,7 +33,7 @@ from wavlm_export.builtin.training import trained
 from wavlm_export.pooling import LEAST_FRAMES, Context, pooled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 SPEECH = "speech"
 WITHIN = "equal error rate within recordings"
 """The mean over recordings of :func:`trials.equal_error_rate_within`."""
+
+HEAD, TEACHER = "equal error rate, voice head", "equal error rate, teacher"
+"""Over segments of the unseen voices."""
 
 Answering = Callable[["NDArray[np.float32]"], WindowAnswer]
 """From the samples of a window to what a model says about it."""
@@ -72,27 +75,27 @@ def evaluate(recipe: Recipe, checkpoint: str | None, report: Callable[[str], Non
             found[name][WITHIN] = float(np.mean(within))
             _print({"set": name, WITHIN: round(found[name][WITHIN], 4), "recordings": len(within)})
     if beside is not None:
-        found["voices"] = _voices(recipe, beside)
+        found["voices"] = voice_rates(recipe, beside)
         _print(found["voices"])
     return found
 
 
-def _voices(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def voice_rates(recipe: Recipe, folder: Path, *, teacher: bool = True) -> dict[str, Any]:
     """Equal error rates over segments of the unseen voices, of the voice head and of its teacher if there is one; empty without voices."""
     packed = Path(recipe.data.packed)
     held = [one for one in voices.load(packed) if one.name in recipe.data.unseen] if (packed / voices.INDEX).is_file() else []
     if not held:
         return {}
     heard, people = trials.segments(held)
-    embedders = {"voice head": trials.student_embedder(folder)}
-    if recipe.data.voice_teacher:
-        embedders["teacher"] = voice_teacher.embedder(Path(recipe.data.voice_teacher))
+    embedders = {HEAD: trials.student_embedder(folder)}
+    if recipe.data.voice_teacher and teacher:
+        embedders[TEACHER] = voice_teacher.embedder(Path(recipe.data.voice_teacher))
     rates: dict[str, Any] = {"voices": len(held), "segments": len(heard)}
     for name, embed in embedders.items():
         embeddings = np.stack([embed(samples) for samples in heard])
         clean = np.arange(len(heard)) % 2 == 0
-        rates[f"equal error rate, {name}"] = round(trials.equal_error_rate(embeddings, people), 4)
-        rates[f"equal error rate, {name}, clean"] = round(trials.equal_error_rate(embeddings[clean], people[clean]), 4)
+        rates[name] = round(trials.equal_error_rate(embeddings, people), 4)
+        rates[f"{name}, clean"] = round(trials.equal_error_rate(embeddings[clean], people[clean]), 4)
     return rates
 
 
@@ -132,23 +135,32 @@ def score_set(
 
     And how well voices are told apart within each recording in which that can be said.
     """
+    scores: dict[str, list[Score]] = {"speakers": [], SPEECH: []}
+    within = []
+    for name, samples, reference in recordings(folder, condition):
+        answers = answered(answer, samples, settings)
+        result = diarize(answers, len(samples), settings, name)
+        scores["speakers"].append(score(reference, result, policy=policy))
+        scores[SPEECH].append(score(speech_activity(reference), speech_activity(result), policy=policy))
+        within.append(trials.equal_error_rate_within(answers, reference))
+    return scores, [one for one in within if one is not None]
+
+
+def recordings(folder: str | Path, condition: str = "") -> Iterator[tuple[str, NDArray[np.float32], Diarization]]:
+    """Name, samples ``[n]``, made worse if a condition is named, and reference of each recording of a folder that has an RTTM beside it.
+
+    Raises :class:`OptionError` if there is none, and for a recording of another rate than 16 kHz.
+    """
     audio = sorted(path for path in Path(folder).iterdir() if path.with_suffix(".rttm").is_file() and path.suffix in {".flac", ".wav"})
     if not audio:
         raise OptionError(f"There are no recordings with RTTM in {folder}.")
-    scores: dict[str, list[Score]] = {"speakers": [], SPEECH: []}
-    within = []
     for path in audio:
         reference = rttm.loads(path.with_suffix(".rttm").read_text(encoding="utf-8"))
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         if rate != RATE:
             raise OptionError(f"{path} has {rate} Hz; recordings for evaluation have {RATE} Hz.")
         mono = samples.mean(axis=1)
-        answers = answered(answer, worsened(mono, condition, path.stem) if condition else mono, settings)
-        result = diarize(answers, len(mono), settings, path.stem)
-        scores["speakers"].append(score(reference, result, policy=policy))
-        scores[SPEECH].append(score(speech_activity(reference), speech_activity(result), policy=policy))
-        within.append(trials.equal_error_rate_within(answers, reference))
-    return scores, [one for one in within if one is not None]
+        yield path.stem, worsened(mono, condition, path.stem) if condition else mono, reference
 
 
 def answered(answer: Answering, samples: NDArray[np.float32], settings: Evaluation) -> list[tuple[int, WindowAnswer]]:

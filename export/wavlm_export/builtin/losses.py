@@ -61,6 +61,15 @@ def place_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Te
     return (1 - cosine).mean()
 
 
+def heard_loss(embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """The same for a place ``[n, width]`` of each embedding's own, of length 1, or of zeros where there is none; 0 without any."""
+    known = places.square().sum(dim=1) > 0
+    if not known.any():
+        return embeddings.sum() * 0.0
+    cosine: torch.Tensor = functional.cosine_similarity(embeddings[known].float(), places[known].float(), dim=1)
+    return (1 - cosine).mean()
+
+
 class LogMel(torch.nn.Module):
     """Samples ``[batch, n]`` in, log-mel energies ``[batch, frames, 40]`` out, less their mean over the window, divided by 3."""
 

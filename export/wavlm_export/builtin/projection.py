@@ -74,7 +74,7 @@ def heard(
     found: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
     alone = replace(recipe.simulation, seconds=ALONE_SECONDS, speakers=ALONE_SPEAKERS)
     for simulation, windows in ((alone, settings.alone), (recipe.simulation, settings.conversations)):
-        for samples, activity, counted, people in training.simulated(recipe, simulation, SEED, windows // batch):
+        for samples, activity, counted, people, _ in training.simulated(recipe, simulation, SEED, windows // batch):
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
                 answer = student(samples)
             frames = answer.activity.shape[1]

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import losses, model, prepare, voice_teacher, voices
+from wavlm_export.builtin import filter_bank, losses, model, prepare, voice_teacher, voices
 from wavlm_export.builtin.conversations import Conversations
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ LEAST_SOLO = 50
 LEAST_PIECE = 25
 """Frames of a piece of that."""
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Samples ``[batch, n]``, activity ``[batch, frames, 3]``, counted ``[batch, frames]``, people ``[batch, 3]``."""
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""Samples ``[batch, n]``, activity ``[batch, frames, 3]``, counted ``[batch, frames]``, people ``[batch, 3]`` and, if a teacher is asked,
+places ``[batch, 3, width]`` of :class:`conversations.Conversation`."""
 
 
 class Windows(Dataset[tuple[Any, ...]]):
@@ -45,7 +46,7 @@ class Windows(Dataset[tuple[Any, ...]]):
     def __getitem__(self, number: int) -> tuple[Any, ...]:
         """Conversation ``number``."""
         one = self._conversations[number]
-        return one.samples, one.activity, one.counted, one.people
+        return one.samples, one.activity, one.counted, one.people, one.places
 
 
 class From(Sampler[list[int]]):
@@ -95,18 +96,23 @@ class Trainer:
         best = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(best if self.settings.device == "auto" else self.settings.device)
         self.folder = Path(self.settings.folder)
-        every = voices.load(recipe.data.packed)
         noise = prepare.noises(recipe.data.noises)
-        people = cast(recipe)
-        self.conversations = Conversations(people, recipe.simulation, self.settings.seed, noise)
-        held = [one for one in every if one.name in recipe.data.unseen]
-        self._held = Conversations(voices.Cast(held, (1.0,)), recipe.simulation, self.settings.seed + 1, noise) if held else None
+        people, teacher = cast(recipe), recipe.data.voice_teacher
+        placed, listener = None, None
+        if teacher:
+            centres, middle = voice_teacher.centres(people, teacher, Path(recipe.data.packed))
+            placed = torch.from_numpy(centres)
+            listener = voice_teacher.Listener(teacher, middle) if self.settings.heard_weight else None
+        elif self.settings.heard_weight:
+            raise OptionError("training.heard_weight asks a voice teacher: set data.voice_teacher.")
+        self.conversations = Conversations(people, recipe.simulation, self.settings.seed, noise, listener)
+        self._held = unseen(recipe)
         torch.manual_seed(self.settings.seed)
-        teacher = recipe.data.voice_teacher
-        placed = torch.from_numpy(voice_teacher.centres(people, teacher, Path(recipe.data.packed))) if teacher else None
         self.student = model.Student(recipe.model, len(people), placed)
         if self.settings.start:
             model.start_from(self.student, self.settings.start, deeper=True)
+        elif filter_bank.wanted(recipe.model):
+            filter_bank.begin(self.student)
         model.freeze(self.student, self.settings.frozen_convolutions, only_voice=self.settings.only_voice)
         self.student.to(self.device)
         self.energies = losses.LogMel().to(self.device)
@@ -164,7 +170,7 @@ class Trainer:
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """One step; the losses."""
-        samples, activity, counted, people = (part.to(self.device, non_blocking=True) for part in batch)
+        samples, activity, counted, people, places = (part.to(self.device, non_blocking=True) for part in batch)
         rate = learning_rate(self.step, self.settings)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
@@ -175,7 +181,7 @@ class Trainer:
         activity, counted = activity[:, :frames], counted[:, :frames]
         target = losses.voice_target(activity, people, counted)
         settings = self.settings
-        parts = {"embedding": self._embedding_loss(answer.frames, target, people)}
+        parts = {"embedding": self._embedding_loss(answer.frames, target, people, places)}
         if not settings.only_voice:
             weighted = counted * (1 + settings.overlap_weight * (activity.sum(dim=-1) > 1))
             parts["activity"] = losses.activity_loss(answer.activity, activity, weighted)
@@ -196,30 +202,43 @@ class Trainer:
             raise OptionError(f"The loss is not finite at step {self.step}: lower training.peak_rate and resume.")
         return values
 
-    def _embedding_loss(self, frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
+    def _embedding_loss(self, frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Names the voice of every speaker who is alone for a second, by the voice head pooled over just those frames."""
         window, column, mask = alone(frames, target, people)
-        pieces = self.settings.pieces
+        settings, pieces = self.settings, self.settings.pieces
         masks = [mask, *(piece(mask, self.step * pieces + number) for number in range(pieces))]
         embeddings = self.student.embeddings(frames[window].repeat(len(masks), 1, 1), torch.cat(masks))
         centres, named = self.student.centres, people[window, column].repeat(len(masks))
-        loss = losses.margin_loss(embeddings, centres, named)
+        loss = settings.margin_weight * losses.margin_loss(embeddings, centres, named)
         # Learned centres may move to where the embeddings are; a teacher's say where those should be.
-        return loss if centres.requires_grad else loss + self.settings.place_weight * losses.place_loss(embeddings, centres, named)
+        if not centres.requires_grad:
+            loss = loss + settings.place_weight * losses.place_loss(embeddings, centres, named)
+        if settings.heard_weight:
+            loss = loss + settings.heard_weight * losses.heard_loss(embeddings, places[window, column].repeat(len(masks), 1))
+        return loss
 
     def validate(self) -> float | None:
         """The activity loss on fixed conversations of unseen voices; None without such voices, or if only the voice head learns."""
-        if self._held is None or self.settings.only_voice:
-            return None
-        total = 0.0
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16):
-            for number in range(VALIDATION):
-                one = self._held[number]
-                parts = (one.samples, one.activity, one.counted)
-                samples, activity, counted = (torch.from_numpy(part)[None].to(self.device) for part in parts)
-                logits = self.student(samples).activity
-                total += float(losses.activity_loss(logits, activity[:, : logits.shape[1]], counted[:, : logits.shape[1]]))
-        return total / VALIDATION
+        return None if self._held is None or self.settings.only_voice else unseen_loss(self.student, self._held, self.device)
+
+
+def unseen(recipe: Recipe) -> Conversations | None:
+    """Conversations of the voices that are held out, as they are; ``None`` if there are none."""
+    held = [one for one in voices.load(recipe.data.packed) if one.name in recipe.data.unseen]
+    noise = prepare.noises(recipe.data.noises)
+    return Conversations(voices.Cast(held, (1.0,)), recipe.simulation, recipe.training.seed + 1, noise) if held else None
+
+
+def unseen_loss(student: model.Student, held: Conversations, device: torch.device) -> float:
+    """The activity loss on the first :data:`VALIDATION` of those conversations."""
+    total = 0.0
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        for number in range(VALIDATION):
+            one = held[number]
+            samples, activity, counted = (torch.from_numpy(part)[None].to(device) for part in (one.samples, one.activity, one.counted))
+            logits = student(samples).activity
+            total += float(losses.activity_loss(logits, activity[:, : logits.shape[1]], counted[:, : logits.shape[1]]))
+    return total / VALIDATION
 
 
 def trained(recipe: Recipe, checkpoint: str | None) -> Path:
@@ -228,6 +247,12 @@ def trained(recipe: Recipe, checkpoint: str | None) -> Path:
     if not source.is_dir():
         raise OptionError(f"There is no checkpoint {source}: train first, or name one with --checkpoint.")
     return source
+
+
+def steps_done(recipe: Recipe) -> int:
+    """How far the run in the recipe's folder has come, as it was last saved."""
+    state = Path(recipe.training.folder) / STATE
+    return int(torch.load(state, map_location="cpu", weights_only=True)["step"]) if state.exists() else 0
 
 
 def _apart(worker: int) -> None:  # noqa: ARG001 - every worker does the same

@@ -26,8 +26,8 @@ PIECES, PIECE_FRAMES = 3, 150
 MELS = 80
 
 
-def centres(cast: Cast, teacher: str, cache: Path) -> NDArray[np.float32]:
-    """``[people, width]``: each person's mean embedding by the teacher, less the mean of all, of length 1.
+def centres(cast: Cast, teacher: str, cache: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """``[people, width]``: each person's mean embedding by the teacher, less the mean of all, of length 1; and that mean ``[width]``.
 
     ``teacher``: an ONNX file that takes ``[1, frames, 80]`` log-mel energies less their mean over time, as Kaldi computes them (CAM++ of
     3D-Speaker is one). ``cache``: the folder that keeps what was computed. Raises :class:`OptionError` if the teacher is not there.
@@ -50,9 +50,8 @@ def centres(cast: Cast, teacher: str, cache: Path) -> NDArray[np.float32]:
         np.savez(aside, **known)
         aside.replace(kept)
     every = np.stack([known[name] for name in names])
-    apart = every - every.mean(axis=0)
-    placed: NDArray[np.float32] = (apart / np.linalg.norm(apart, axis=1, keepdims=True)).astype(np.float32)
-    return placed
+    middle = every.mean(axis=0)
+    return _unit(every - middle).astype(np.float32), middle.astype(np.float32)
 
 
 def _name(cast: Cast, person: int) -> str:
@@ -65,15 +64,42 @@ def _person(cast: Cast, person: int, embed: Callable[[NDArray[np.float32]], NDAr
     """The mean of the embeddings ``[width]`` of some pieces, each of length 1."""
     random = np.random.default_rng([7, *_name(cast, person).encode()])
     pieces = [embed(cast.speak(person, PIECE_FRAMES, random)[0]) for _ in range(PIECES)]
-    mean: NDArray[np.float32] = np.mean([piece / np.linalg.norm(piece) for piece in pieces], axis=0)
+    mean: NDArray[np.float32] = _unit(np.stack(pieces)).mean(axis=0)
     return mean
 
 
-def embedder(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``[n, width]``, each of length 1."""
+    unit: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit
+
+
+class Listener:
+    """The teacher's place for a piece of speech, asked where conversations are simulated: on one thread, and opened there first."""
+
+    def __init__(self, teacher: str | Path, middle: NDArray[np.float32]) -> None:
+        """``middle``: the mean of the people's embeddings, the second answer of :func:`centres`."""
+        self._teacher, self._middle = Path(teacher), middle
+        self._embed: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+
+    @property
+    def width(self) -> int:
+        """Numbers of a place."""
+        return len(self._middle)
+
+    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``[width]``, of length 1, for ``[n]`` samples at 16 kHz."""
+        self._embed = self._embed or embedder(self._teacher, threads=1)
+        apart = _unit(self._embed(samples)[None])[0] - self._middle
+        place: NDArray[np.float32] = _unit(apart[None])[0]
+        return place
+
+
+def embedder(path: Path, threads: int | None = None) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """A function from samples ``[n]`` at 16 kHz to the teacher's embedding ``[width]``."""
     from wavlm_diarizer.sessions import open_session
 
-    session = open_session(path)
+    session = open_session(path, threads=threads)
     (wanted,) = session.get_inputs()
 
     def embed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
