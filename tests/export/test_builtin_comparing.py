@@ -119,6 +119,10 @@ def test_every_change_is_run_judged_and_put_into_one_table(
         [[changes]]
         name = "three layers"
         model = { layers = 3 }
+        [[changes]]
+        name = "then"
+        after = "three layers"
+        model = { layers = 3 }
         """,
     )
     assert main(["compare", "--config", str(path), "--of", "nobody"]) == 1
@@ -127,6 +131,8 @@ def test_every_change_is_run_judged_and_put_into_one_table(
     first = tmp_path / "runs" / "as it is" / comparing.RESULT
     before = first.read_text()
     assert not (tmp_path / "runs" / "three layers").exists()
+    assert main(["compare", "--config", str(path), "--of", "then"]) == 1
+    assert "no checkpoint" in capsys.readouterr().err
     # A run that is stopped is not judged, and what is judged is not run again.
     done = training.steps_done
     monkeypatch.setattr(training, "steps_done", lambda recipe: done(recipe) - 1)
@@ -143,7 +149,7 @@ def test_every_change_is_run_judged_and_put_into_one_table(
     assert found["unseen"] > 0
     assert found["million parameters"] > json.loads(before)["million parameters"]
     rows = (tmp_path / "runs" / comparing.TABLE).read_text().splitlines()
-    assert [row.split(" | ")[0] for row in rows] == ["| ", "| ---", "| as it is", "| three layers"]
+    assert [row.split(" | ")[0] for row in rows] == ["| ", "| ---", "| as it is", "| three layers", "| then"]
     assert len({row.count("|") for row in rows}) == 1
 
 

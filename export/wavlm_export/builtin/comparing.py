@@ -104,10 +104,13 @@ def judged(base: config.Recipe, change: Change, checkpoint: Path) -> dict[str, A
     """What a checkpoint is worth on the windows of the base recipe, whatever it was trained on."""
     torch.set_num_threads(change.recipe.training.threads)
     answer = evaluation.with_voices(change.recipe, checkpoint)
-    found: dict[str, Any] = {"hours": round(_hours(change.recipe), 2), "million parameters": 0.0, "sets": {}}
     student = model.Student(change.recipe.model, 2)
     model.start_from(student, checkpoint)
-    found["million parameters"] = round(sum(value.numel() for value in student.sd.parameters()) / 1e6, 2)
+    found: dict[str, Any] = {
+        "hours": round(_hours(change.recipe), 2),
+        "million parameters": round(sum(value.numel() for value in student.sd.parameters()) / 1e6, 2),
+        "sets": {},
+    }
     held = training.unseen(base)
     if held is not None:
         found["unseen"] = training.unseen_loss(student.eval(), held, torch.device("cpu"))

@@ -134,9 +134,11 @@ def start_from(student: Student, folder: str | Path, *, deeper: bool = False) ->
     """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it.
 
     Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
-    Another number of layers raises :class:`OptionError`, unless ``deeper`` allows the student to have more: then it begins with about what
-    the saved ones say, and those on top of them add nothing until they have learned to.
+    A folder that is not there raises :class:`OptionError`, and so does another number of layers, unless ``deeper`` allows the student to
+    have more: then it begins with about what the saved ones say, and those on top of them add nothing until they have learned to.
     """
+    if not Path(folder).is_dir():
+        raise OptionError(f"There is no checkpoint {folder} to start from.")
     source = WavLMForAudioFrameClassification.from_pretrained(Path(folder))
     saved, own_layers = source.config.num_hidden_layers, student.sd.config.num_hidden_layers
     if saved > own_layers or (saved < own_layers and not deeper):
