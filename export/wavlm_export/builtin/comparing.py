@@ -17,7 +17,8 @@ import torch
 from wavlm_diarizer.errors import OptionError
 from wavlm_diarizer.timebase import TimeBase
 from wavlm_diarizer.tuning import frame_errors, spoken
-from wavlm_export.builtin import config, evaluation, model, training, trials
+from wavlm_diarizer.writing import write_file
+from wavlm_export.builtin import config, evaluation, model, prepare, training, trials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -92,10 +93,10 @@ def compare(path: str | Path, report: Callable[[str], None], only: Sequence[str]
         if training.steps_done(change.recipe) < change.recipe.training.steps:
             report(f"{change.name} was stopped; the same command goes on.")
             break
-        _write(kept, json.dumps(judged(base, change, checkpoint / "sd"), indent=2))
+        write_file(kept, json.dumps(judged(base, change, checkpoint / "sd"), indent=2).encode())
     results = {one.name: folder / one.name / RESULT for one in changes}
     found = {name: json.loads(kept.read_text(encoding="utf-8")) for name, kept in results.items() if kept.exists()}
-    _write(folder / TABLE, table(found))
+    write_file(folder / TABLE, table(found).encode())
     report(f"{folder / TABLE}")
     return folder / TABLE
 
@@ -111,7 +112,7 @@ def judged(base: config.Recipe, change: Change, checkpoint: Path) -> dict[str, A
         "million parameters": round(sum(value.numel() for value in student.sd.parameters()) / 1e6, 2),
         "sets": {},
     }
-    held = training.unseen(base)
+    held = training.unseen(base, prepare.noises(base.data.noises))
     if held is not None:
         found["unseen"] = training.unseen_loss(student.eval(), held, torch.device("cpu"))
         found["voices"] = evaluation.voice_rates(base, model.needed_voice_folder(checkpoint), teacher=False)
@@ -177,9 +178,3 @@ def table(found: Mapping[str, Mapping[str, Any]]) -> str:
 def _errors(rates: Mapping[str, float]) -> str:
     parts = [100 * rates[name] for name in ("missed", "false alarm", "confusion")]
     return f"{sum(parts):.1f}% ({'/'.join(f'{one:.1f}' for one in parts)})"
-
-
-def _write(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)

@@ -55,14 +55,11 @@ def margin_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.T
 
 def place_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
     """How far embeddings ``[n, width]`` point away from their own person's centre: 1 less the cosine; 0 for ``n = 0``."""
-    if not len(people):
-        return embeddings.sum() * 0.0
-    cosine: torch.Tensor = functional.cosine_similarity(embeddings.float(), centres[people].float(), dim=1)
-    return (1 - cosine).mean()
+    return heard_loss(embeddings, centres[people])
 
 
 def heard_loss(embeddings: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """The same for a place ``[n, width]`` of each embedding's own, of length 1, or of zeros where there is none; 0 without any."""
+    """The same for a place ``[n, width]`` of each embedding's own, or zeros where there is none; 0 without any."""
     known = places.square().sum(dim=1) > 0
     if not known.any():
         return embeddings.sum() * 0.0

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from wavlm_diarizer.errors import OptionError
+from wavlm_diarizer.writing import write_file
 from wavlm_export.builtin.config import HOP, RATE
 from wavlm_export.builtin.voices import INDEX
 
@@ -47,7 +48,7 @@ def prepare(data: Data, report: Callable[[str], None] = lambda _: None) -> Path:
         if entry is not None:
             entries.append(entry)
             report(f"{entry['name']}: {entry['seconds'] / 60:.1f} minutes, {entry['speech']:.0%} speech")
-    _write(out / INDEX, json.dumps({"teacher": Path(data.teacher).name, "voices": entries}).encode())
+    write_file(out / INDEX, json.dumps({"teacher": Path(data.teacher).name, "voices": entries}).encode())
     return out
 
 
@@ -80,7 +81,7 @@ def _pack(folder: Path, out: Path, data: Data, label: Callable[[NDArray[np.float
     _save(out / f"{folder.name}.npy", (np.clip(audio, -0.999, 0.999) * 32767).astype(np.int16))
     _save(out / f"{folder.name}.speech.npy", speech)
     entry: dict[str, Any] = {"name": folder.name, "seconds": at * HOP / RATE, "speech": float(speech.mean()), "clips": clips}
-    _write(note, json.dumps(entry).encode())
+    write_file(note, json.dumps(entry).encode())
     return entry
 
 
@@ -157,10 +158,4 @@ def noises(folder: str) -> list[NDArray[np.int16]]:
 def _save(path: Path, array: NDArray[Any]) -> None:
     aside = path.with_name(path.name + ".part.npy")
     np.save(aside, array)
-    aside.replace(path)
-
-
-def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(path.name + ".part")
-    aside.write_bytes(content)
     aside.replace(path)

@@ -20,7 +20,9 @@ from wavlm_export.builtin import filter_bank, losses, model, prepare, voice_teac
 from wavlm_export.builtin.conversations import Conversations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from wavlm_export.builtin.config import Recipe, Simulation, Training
 
@@ -106,7 +108,7 @@ class Trainer:
         elif self.settings.heard_weight:
             raise OptionError("training.heard_weight asks a voice teacher: set data.voice_teacher.")
         self.conversations = Conversations(people, recipe.simulation, self.settings.seed, noise, listener)
-        self._held = unseen(recipe)
+        self._held = unseen(recipe, noise)
         torch.manual_seed(self.settings.seed)
         self.student = model.Student(recipe.model, len(people), placed)
         if self.settings.start:
@@ -222,11 +224,10 @@ class Trainer:
         return None if self._held is None or self.settings.only_voice else unseen_loss(self.student, self._held, self.device)
 
 
-def unseen(recipe: Recipe) -> Conversations | None:
-    """Conversations of the voices that are held out, as they are; ``None`` if there are none."""
+def unseen(recipe: Recipe, noises: Sequence[NDArray[np.int16]]) -> Conversations | None:
+    """Conversations of the voices that are held out, as they are, among noises of :func:`prepare.noises`; ``None`` without any."""
     held = [one for one in voices.load(recipe.data.packed) if one.name in recipe.data.unseen]
-    noise = prepare.noises(recipe.data.noises)
-    return Conversations(voices.Cast(held, (1.0,)), recipe.simulation, recipe.training.seed + 1, noise) if held else None
+    return Conversations(voices.Cast(held, (1.0,)), recipe.simulation, recipe.training.seed + 1, noises) if held else None
 
 
 def unseen_loss(student: model.Student, held: Conversations, device: torch.device) -> float:
