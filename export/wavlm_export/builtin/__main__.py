@@ -13,12 +13,12 @@ from wavlm_export.builtin import config
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors are one sentence on the error stream."""
     parser = argparse.ArgumentParser(prog="python -m wavlm_export.builtin", description=__doc__)
-    commands = ("voices", "noises", "prepare", "bands", "train", "average", "project", "evaluate", "build", "compare")
+    commands = ("voices", "noises", "prepare", "bands", "train", "average", "project", "plain", "evaluate", "build", "compare")
     parser.add_argument("command", choices=commands)
     parser.add_argument("--config", required=True, metavar="FILE.toml", help="the recipe: see export/recipes/builtin.toml")
     parser.add_argument(
         "--checkpoint",
-        help="bands: the Hugging Face folder that gets a filter bank; project, evaluate and build: one instead of the run's own",
+        help="bands: the Hugging Face folder that gets a filter bank; project, plain, evaluate and build: one instead of the run's own",
     )
     parser.add_argument(
         "--of",
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="average: the sd folders of two or more checkpoints; compare: the names of the changes to try (default: all)",
     )
     parser.add_argument(
-        "--output", help="build: where the model file goes (default: the package's own place); bands, average, project: a folder"
+        "--output", help="build: where the model file goes (default: the package's own place); bands, average, project, plain: a folder"
     )
     options = parser.parse_args(arguments)
     try:
@@ -45,7 +45,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
-    from wavlm_export.builtin import averaging, bands, building, evaluation, noise_recordings, prepare, projection, synthesis, training
+    from wavlm_export.builtin import (
+        averaging,
+        bands,
+        building,
+        evaluation,
+        noise_recordings,
+        plain_head,
+        prepare,
+        projection,
+        synthesis,
+        training,
+    )
 
     if options.command == "voices":
         synthesis.voices(recipe.data, _say)
@@ -61,6 +72,8 @@ def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
         averaging.average(options.of, options.output or Path(recipe.training.folder) / "mean", _say)
     elif options.command == "project":
         projection.project(recipe, options.checkpoint, options.output or Path(recipe.training.folder) / "projected", _say)
+    elif options.command == "plain":
+        plain_head.plain(recipe, options.checkpoint, options.output or Path(recipe.training.folder) / "plain", _say)
     elif options.command == "evaluate":
         evaluation.evaluate(recipe, options.checkpoint, _say)
     else:

@@ -98,7 +98,11 @@ class Model:
     layers: int = 6
     heads: int = 6
     tdnn: tuple[int, ...] = (192, 192, 192, 192, 384)
-    """Widths of the voice head (x-vector)."""
+    """Widths of the voice head (x-vector),"""
+    tdnn_kernel: tuple[int, ...] = (5, 3, 3, 1, 1)
+    """how many frames each of its layers hears at once,"""
+    tdnn_dilation: tuple[int, ...] = (1, 2, 3, 1, 1)
+    """and how far apart these are."""
     embedding: int = 192
 
 

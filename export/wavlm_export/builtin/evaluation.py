@@ -112,7 +112,7 @@ def activity_alone(model: torch.nn.Module) -> Answering:
 
 def with_voices(recipe: Recipe, folder: Path) -> Answering:
     """The answers of an ``sd`` folder and the ``sv`` one beside it, from one pass, with the voices pooled as in an exported file."""
-    student = model.Student(recipe.model, 2)
+    student = model.Student(model.like(recipe.model, folder), 2)
     model.start_from(student, folder)
     student.eval()
     layer, context = student.sv.feature_extractor, Context.of(student.sv.config)

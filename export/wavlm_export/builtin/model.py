@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MethodType
 from typing import TYPE_CHECKING, Any
@@ -75,6 +75,8 @@ def wavlm_config(sizes: Model) -> WavLMConfig:
         feat_extract_norm="group",
         do_stable_layer_norm=False,
         tdnn_dim=sizes.tdnn,
+        tdnn_kernel=sizes.tdnn_kernel,
+        tdnn_dilation=sizes.tdnn_dilation,
         xvector_output_dim=sizes.embedding,
     )
 
@@ -105,16 +107,24 @@ class Student(torch.nn.Module):
 
     def forward(self, samples: torch.Tensor) -> Answer:
         """All heads for ``[batch, n]``."""
-        backbone = self.sd.wavlm
-        features = backbone.feature_extractor(samples).transpose(1, 2)
-        hidden, _ = backbone.feature_projection(features)
-        states = backbone.encoder(hidden, output_hidden_states=True, return_dict=True).hidden_states
+        features, states = self._states(samples)
         stacked = torch.stack(states, dim=1)
         voice = self.sv.projector(_mixed(stacked, self.sv.layer_weights))
         for layer in self.sv.tdnn:
             voice = layer(voice)
         activity = self.sd.classifier(_mixed(stacked, self.sd.layer_weights))
         return Answer(activity, self.voices(states[-2]), self.mels(features), voice)
+
+    def mixed(self, samples: torch.Tensor) -> torch.Tensor:
+        """What the voice head is given for ``[batch, n]``: the weighted states ``[batch, frames, hidden]``."""
+        return _mixed(torch.stack(self._states(samples)[1], dim=1), self.sv.layer_weights)
+
+    def _states(self, samples: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """What the convolutions hand on ``[batch, frames, channels]``, and the states of all layers ``[batch, frames, hidden]``."""
+        backbone = self.sd.wavlm
+        features = backbone.feature_extractor(samples).transpose(1, 2)
+        hidden, _ = backbone.feature_projection(features)
+        return features, backbone.encoder(hidden, output_hidden_states=True, return_dict=True).hidden_states
 
     def embeddings(self, frames: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Embeddings ``[n, width]`` of weighted frames ``[n, frames', tdnn]``; with equal weights those of ``WavLMForXVector``."""
@@ -130,9 +140,10 @@ class Student(torch.nn.Module):
         return torch.cat((mean, (variance + 1e-6).sqrt()), dim=1)
 
 
-def start_from(student: Student, folder: str | Path, *, deeper: bool = False) -> None:
+def start_from(student: Student, folder: str | Path, *, deeper: bool = False, voice: bool = True) -> None:
     """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it.
 
+    Without ``voice``, or where the layers of that one are others than the student's, the student keeps its own.
     Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
     A folder that is not there raises :class:`OptionError`, and so does another number of layers, unless ``deeper`` allows the student to
     have more: then it begins with about what the saved ones say, and those on top of them add nothing until they have learned to.
@@ -145,11 +156,25 @@ def start_from(student: Student, folder: str | Path, *, deeper: bool = False) ->
         raise OptionError(f"{folder} has {saved} layers and the recipe {own_layers}: set model.layers to {saved}.")
     student.sd.load_state_dict(_grown(source.state_dict(), saved, own_layers))
     beside = voice_folder(folder)
-    if beside is not None:
+    if voice and beside is not None and _same_layers(student.sv.config, WavLMConfig.from_pretrained(beside)):
         trained = _grown(WavLMForXVector.from_pretrained(beside).state_dict(), saved, own_layers)
         own = student.sv.state_dict()
         trained = widened(trained, own)
         student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
+
+
+def _same_layers(one: WavLMConfig, other: WavLMConfig) -> bool:
+    """Whether two voice heads have the same layers, but for the last."""
+    return all(list(getattr(one, name)) == list(getattr(other, name)) for name in ("tdnn_dim", "tdnn_kernel", "tdnn_dilation"))
+
+
+def like(sizes: Model, folder: str | Path) -> Model:
+    """The sizes of a recipe with the layers of the voice head that lies beside an ``sd`` folder, if there is one."""
+    beside = voice_folder(folder)
+    if beside is None:
+        return sizes
+    saved = WavLMConfig.from_pretrained(beside)
+    return replace(sizes, tdnn=tuple(saved.tdnn_dim), tdnn_kernel=tuple(saved.tdnn_kernel), tdnn_dilation=tuple(saved.tdnn_dilation))
 
 
 def widened(trained: dict[str, torch.Tensor], own: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
