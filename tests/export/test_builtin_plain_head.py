@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -58,7 +59,7 @@ def test_the_head_is_transformers_own_and_the_rest_stays_as_it_was(changed: conf
 
 def test_every_channel_of_the_states_is_handed_on_as_it_is(changed: config.Recipe, folder: Path) -> None:
     head = WavLMForXVector.from_pretrained(folder.with_name("sv")).eval()
-    samples = torch.stack([one.squeeze(0) for one, *_ in training.simulated(changed, changed.simulation, 3, 1)])[0]
+    samples = next(iter(training.simulated(changed, changed.simulation, 3, 1)))[0]
     with torch.inference_mode():
         states = head.wavlm(samples, output_hidden_states=True).hidden_states
         student = model.Student(model.like(SIZES, folder), 2).eval()
@@ -94,6 +95,25 @@ def test_a_run_that_starts_from_such_a_pair_begins_its_own_head_anew(folder: Pat
     model.start_from(student, folder)
     after = student.sv.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_projection_is_one_of_the_head_that_there_is(changed: config.Recipe, folder: Path, tmp_path: Path) -> None:
+    same = replace(changed, model=replace(changed.model, embedding=WIDTH))
+    projected = projection.project(same, str(folder), tmp_path, str)
+    before, after = (WavLMForXVector.from_pretrained(path.with_name("sv")).eval() for path in (folder, projected))
+    samples = next(iter(training.simulated(changed, changed.simulation, 4, 1)))[0]
+    with torch.inference_mode():
+        given, found = before(samples).embeddings.double(), after(samples).embeddings.double()
+    matrix = torch.linalg.lstsq(before.feature_extractor.weight.double().T, after.feature_extractor.weight.double().T).solution
+    apart = given - given.mean(dim=0)
+    # Its discriminants are directions of the plain head's own embeddings, and spread those of one person evenly.
+    torch.testing.assert_close(found - found.mean(dim=0), apart @ matrix, atol=1e-2, rtol=1e-2)
+    student = model.Student(replace(model.like(SIZES, folder), embedding=WIDTH), 2).eval()
+    model.start_from(student, projected)
+    embeddings, people = projection.heard(changed, student, student.embeddings)
+    means = np.stack([embeddings[people == one].mean(axis=0) for one in range(9)])
+    within = (embeddings - means[people]).std(axis=0)
+    assert within.max() / within.min() < 1.5
 
 
 def test_its_command_says_what_is_missing(changed: config.Recipe, tmp_path: Path, capsys: Any) -> None:

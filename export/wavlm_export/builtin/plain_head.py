@@ -3,7 +3,7 @@
 A voice head that is trained knows the voices that it heard by heart; how the states of the backbone are spread while somebody talks says
 as much of a voice that was never heard. So this head hands the mean of the states on as it is, one channel by one, to the pooling of an
 x-vector head; and the last layer is that of :mod:`projection`, which no gradient made: the linear discriminants of the pooled means and
-deviations. It is a small part of a trained head's size and time, and takes minutes to make.
+deviations. It has a sixth of a trained head's weights, and no run to wait for.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
             "a head is projected once, after its training."
         )
     torch.set_num_threads(recipe.training.threads)
-    student = model.Student(recipe.model, 2)
+    student = model.Student(model.like(recipe.model, source), 2)
     model.start_from(student, source)
     embeddings, people = heard(recipe, student.eval(), student.embeddings)
     report(f"{len(people)} embeddings of {len(np.unique(people))} people")
