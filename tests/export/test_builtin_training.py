@@ -484,7 +484,7 @@ def test_the_pair_is_projected_and_saved_as_transformers_own_classes(recipe: con
     assert WavLMForXVector.from_pretrained(found[0].with_name("sv")).config.xvector_output_dim == 4
     with pytest.raises(OptionError, match=r"have 4 numbers, not model\.embedding = 16: a head is projected once"):
         projection.project(changed, str(found[0]), tmp_path / "again", said.append)
-    assert said[0].endswith("embeddings of 9 people")
+    assert said[0].endswith("voices of 9 people")
     first, second = (
         {name: value.numpy() for name, value in WavLMForXVector.from_pretrained(path.with_name("sv")).state_dict().items()}
         for path in found

@@ -13,7 +13,7 @@ from wavlm_export.builtin import config
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors are one sentence on the error stream."""
     parser = argparse.ArgumentParser(prog="python -m wavlm_export.builtin", description=__doc__)
-    commands = ("voices", "noises", "prepare", "bands", "train", "average", "project", "plain", "evaluate", "build", "compare")
+    commands = ("voices", "noises", "prepare", "takes", "bands", "train", "average", "project", "plain", "evaluate", "build", "compare")
     parser.add_argument("command", choices=commands)
     parser.add_argument("--config", required=True, metavar="FILE.toml", help="the recipe: see export/recipes/builtin.toml")
     parser.add_argument(
@@ -55,6 +55,7 @@ def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
         prepare,
         projection,
         synthesis,
+        takes,
         training,
     )
 
@@ -64,6 +65,8 @@ def _run(options: argparse.Namespace, recipe: config.Recipe) -> None:
         noise_recordings.fetch(recipe.data, _say)
     elif options.command == "prepare":
         prepare.prepare(recipe.data, _say)
+    elif options.command == "takes":
+        takes.make(recipe, _say)
     elif options.command == "bands":
         bands.bands(recipe, options.checkpoint, options.output or Path(recipe.training.folder) / "bands", _say)
     elif options.command == "train":

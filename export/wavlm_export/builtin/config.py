@@ -107,6 +107,25 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Takes:
+    """What a training that learns a teacher's frames hears: takes of one person each, put together to conversations."""
+
+    folder: str = "train/takes"
+    count: int = 10_000
+    seconds: float = 4.0
+    """Length of a take; a window is some of them long."""
+    speeds: tuple[float, ...] = (0.75, 1.33)
+    """Least and most of the speed of a voice in a take,"""
+    tracts: tuple[float, ...] = (0.82, 1.2)
+    """and of the length of its vocal tract."""
+    labels: str = "export/checkpoints/builtin-sd"
+    """A Hugging Face folder (``sd``) that hears each take as it is, and says when somebody speaks, beside the labels of the clips; empty:
+    only they do."""
+    labels_weight: float = 0.5
+    """What the labels of the clips count for; the rest is that checkpoint's."""
+
+
+@dataclass(frozen=True)
 class Training:
     """How the model is trained."""
 
@@ -134,6 +153,8 @@ class Training:
     """of pointing to the voice teacher's centre of the person,"""
     heard_weight: float = 0.0
     """and of pointing to where the teacher puts the very speech of the window, heard without noise, room or others. It takes time."""
+    frames_weight: float = 0.0
+    """Weight of learning the voice teacher's frames, from conversations of takes; with it none of the four before counts."""
     pieces: int = 0
     """So many random pieces of what each one says alone in a window are embedded, besides the whole of it, as many are brief."""
     mel_weight: float = 0.1
@@ -144,6 +165,12 @@ class Training:
     a step takes about half the time."""
     only_voice: bool = False
     """Train the voice head alone; backbone and activity head stay as they are. Twice the audio in the same time."""
+    mean_steps: int = 0
+    """The checkpoint has the mean of the weights of about so many steps, the last ones counting most; 0: the weights of the last step."""
+    processes: int = 1
+    """So many learn side by side, each with windows and weights of its own,"""
+    meet_every: int = 40
+    """which become the mean of all after so many steps."""
     seed: int = 0
     save_seconds: float = 120.0
     """The state is saved this often: what a killed run loses."""
@@ -170,6 +197,8 @@ class Projection:
 
     width: int = 48
     """Numbers of an embedding afterwards."""
+    pooled: bool = False
+    """Project what the head pools, and so take the place of its last layer, instead of following it."""
     shrinkage: float = 0.2
     """Share of the variance within people that is taken for the same in all directions."""
     alone: int = 4000
@@ -221,6 +250,7 @@ class Recipe:
 
     data: Data = field(default_factory=Data)
     simulation: Simulation = field(default_factory=Simulation)
+    takes: Takes = field(default_factory=Takes)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     bands: Bands = field(default_factory=Bands)
@@ -252,6 +282,7 @@ def from_tables(tables: Mapping[str, Any], name: str = "the recipe") -> Recipe:
     kinds: dict[str, type[Any]] = {
         "data": Data,
         "simulation": Simulation,
+        "takes": Takes,
         "model": Model,
         "training": Training,
         "bands": Bands,

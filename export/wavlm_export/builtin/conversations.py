@@ -81,11 +81,11 @@ class Conversations:
         settings = self.settings
         count = int(random.choice(len(settings.speakers), p=settings.speakers))
         people = self.cast.draw(count, random)
-        turns, manner = self._turns(len(people), random)
+        turns, manner = self.turns(len(people), random)
         tracks, speech, places = self._tracks(people, turns, manner, random)
         if manner is TALKING:
             speech = as_annotated(speech, round(settings.pause_seconds * RATE / HOP))
-        samples = self._heard(np.asarray(tracks.sum(axis=0)), random)
+        samples = self.recorded(np.asarray(tracks.sum(axis=0)), random)
         # The columns go to those who speak most, in order of their first word.
         amount = speech.sum(axis=0)
         kept = [one for one in np.argsort(-amount, kind="stable")[:LABELS] if amount[one]]
@@ -98,7 +98,7 @@ class Conversations:
         counted = np.where(others.any(axis=1), np.float32(0), np.float32(1))
         return Conversation(samples, activity, counted, names, heard)
 
-    def _turns(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.bool_], Manner]:
+    def turns(self, count: int, random: np.random.Generator) -> tuple[NDArray[np.bool_], Manner]:
         """``[frames, count]``: who may speak when; and how they talk."""
         turns, settings = np.zeros((self.frames, count), dtype=bool), self.settings
         kind = random.random()
@@ -127,10 +127,10 @@ class Conversations:
             said = talking & turns[:, one]
             if self._listener and said.sum() >= LEAST_PLACED:
                 places[one] = self._listener(samples[np.repeat(said, HOP)])
-            samples = samples * _faded(turns[:, one])
+            samples = samples * faded(turns[:, one])
             if reverberant:
                 samples = convolve(samples, room(random, far=far))
-            tracks[one] = samples * np.float32(_gain(self.settings.speaker_gain_db, random))
+            tracks[one] = samples * np.float32(drawn_gain(self.settings.speaker_gain_db, random))
             speech[:, one] = said
         return tracks, speech, places
 
@@ -143,7 +143,7 @@ class Conversations:
         event[at : at + length] = sound * np.float32(10 ** (-random.uniform(*EVENT_BELOW_DB) / 20))
         return event
 
-    def _heard(self, clean: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    def recorded(self, clean: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
         """The sum of the speakers as a recording has it: with noise, through a channel, at some level."""
         settings = self.settings
         level = float(np.sqrt(np.mean(clean * clean)))
@@ -165,7 +165,7 @@ class Conversations:
             samples = telephone(samples)
         elif random.random() < 0.4:
             samples = tilt(samples, random)
-        samples = samples * np.float32(_gain(settings.window_gain_db, random))
+        samples = samples * np.float32(drawn_gain(settings.window_gain_db, random))
         if random.random() < settings.codec:
             samples = companded(samples, random)
         if random.random() < 0.05:
@@ -189,11 +189,12 @@ def as_annotated(speech: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
     return filled
 
 
-def _gain(decibels: tuple[float, float], random: np.random.Generator) -> float:
+def drawn_gain(decibels: tuple[float, float], random: np.random.Generator) -> float:
+    """A factor of so many decibels, from least to most."""
     return float(10 ** (random.uniform(*decibels) / 20))
 
 
-def _faded(turns: NDArray[np.bool_]) -> NDArray[np.float32]:
+def faded(turns: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Turns ``[frames]`` as a gain ``[320 * frames]`` without steps, which would click: ramps in a turn's first and last 10 ms."""
     gain = np.repeat(turns.astype(np.float32), HOP)
     ramp = (np.arange(EDGE, dtype=np.float32) + 1) / EDGE

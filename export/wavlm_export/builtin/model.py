@@ -107,19 +107,19 @@ class Student(torch.nn.Module):
 
     def forward(self, samples: torch.Tensor) -> Answer:
         """All heads for ``[batch, n]``."""
-        features, states = self._states(samples)
+        features, states = self.states(samples)
         stacked = torch.stack(states, dim=1)
-        voice = self.sv.projector(_mixed(stacked, self.sv.layer_weights))
+        voice = self.sv.projector(mixed_states(stacked, self.sv.layer_weights))
         for layer in self.sv.tdnn:
             voice = layer(voice)
-        activity = self.sd.classifier(_mixed(stacked, self.sd.layer_weights))
+        activity = self.sd.classifier(mixed_states(stacked, self.sd.layer_weights))
         return Answer(activity, self.voices(states[-2]), self.mels(features), voice)
 
     def mixed(self, samples: torch.Tensor) -> torch.Tensor:
         """What the voice head is given for ``[batch, n]``: the weighted states ``[batch, frames, hidden]``."""
-        return _mixed(torch.stack(self._states(samples)[1], dim=1), self.sv.layer_weights)
+        return mixed_states(torch.stack(self.states(samples)[1], dim=1), self.sv.layer_weights)
 
-    def _states(self, samples: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def states(self, samples: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """What the convolutions hand on ``[batch, frames, channels]``, and the states of all layers ``[batch, frames, hidden]``."""
         backbone = self.sd.wavlm
         features = backbone.feature_extractor(samples).transpose(1, 2)
@@ -262,7 +262,7 @@ def save_pair(sd: PreTrainedModel, sv: PreTrainedModel, folder: str | Path) -> N
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _mixed(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+def mixed_states(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """The weighted sum of layers ``[batch, layers, frames, width]``."""
     return (states * torch.softmax(weights, dim=-1).to(states.dtype).view(1, -1, 1, 1)).sum(dim=1)
 

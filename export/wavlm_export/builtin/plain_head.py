@@ -47,12 +47,11 @@ def plain(recipe: Recipe, checkpoint: str | None, output: str | Path, report: Ca
     _hand_on(recipe, student)
     statistics, people = projection.heard(recipe, student, student.statistics)
     report(f"{len(people)} voices of {len(np.unique(people))} people")
-    middle, spread = statistics.mean(axis=0), statistics.std(axis=0) + 1e-6
-    directions = projection.discriminants((statistics - middle) / spread, people, recipe.projection.width, recipe.projection.shrinkage)
-    last, weight = student.sv.feature_extractor, directions / spread[:, None]
+    weight, bias = projection.of_pooled(statistics, people, recipe.projection)
+    last = student.sv.feature_extractor
     with torch.no_grad():
-        last.weight.copy_(torch.from_numpy(weight.T))
-        last.bias.copy_(torch.from_numpy(-middle @ weight))
+        last.weight.copy_(torch.from_numpy(weight))
+        last.bias.copy_(torch.from_numpy(bias))
         # Two runs write the same file.
         for name, value in student.sv.named_parameters():
             if name.startswith(projection.UNUSED):

@@ -3,7 +3,7 @@
 The embeddings of one person differ from window to window: other words, another room, noise, who else talks. Linear discriminant analysis
 finds the directions in which they differ little compared with how far people lie apart, and weighs those; the others are left out, so the
 embeddings become shorter too (for its place in speaker recognition see Dehak et al. 2011, "Front-end factor analysis for speaker
-verification"). Being linear, it costs nothing: it is multiplied into the head's last layer.
+verification"). Being linear, it costs nothing: it is multiplied into the head's last layer, or takes its place.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from wavlm_export.builtin.config import Recipe
+    from wavlm_export.builtin.config import Projection, Recipe
 
 SEED = 991
 """Of the conversations, which are none of those of the training."""
@@ -39,12 +39,14 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     """Write the pair of ``checkpoint`` (its ``sd`` folder; default: the run's own) with a projected voice head as ``output/sd`` and ``sv``.
 
     The projection is learned on conversations of the packed voices that are not held out. The path of ``output/sd``. Raises
-    :class:`OptionError` if there is no voice head, if it is projected already, or if too few people were heard.
+    :class:`OptionError` if there is no voice head, if it is projected already (unless what it pools is projected), or if too few people
+    were heard.
     """
     source = training.trained(recipe, checkpoint)
     beside = model.needed_voice_folder(source)
     head = WavLMForXVector.from_pretrained(beside)
-    if head.config.xvector_output_dim != recipe.model.embedding:
+    settings = recipe.projection
+    if not settings.pooled and head.config.xvector_output_dim != recipe.model.embedding:
         raise OptionError(
             f"The voices of {beside} have {head.config.xvector_output_dim} numbers, not model.embedding = {recipe.model.embedding}: "
             "a head is projected once, after its training."
@@ -52,14 +54,16 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     torch.set_num_threads(recipe.training.threads)
     student = model.Student(model.like(recipe.model, source), 2)
     model.start_from(student, source)
-    embeddings, people = heard(recipe, student.eval(), student.embeddings)
-    report(f"{len(people)} embeddings of {len(np.unique(people))} people")
-    scale = float(np.linalg.norm(embeddings, axis=1).mean())
-    unit = embeddings / (np.linalg.norm(embeddings, axis=1, keepdims=True) + 1e-9)
-    projection = discriminants(unit, people, recipe.projection.width, recipe.projection.shrinkage)
-    narrow = projected(head, projection / scale, scale * unit.mean(axis=0))
+    voices, people = heard(recipe, student.eval(), student.statistics if settings.pooled else student.embeddings)
+    report(f"{len(people)} voices of {len(np.unique(people))} people")
+    if settings.pooled:
+        narrow = with_last_layer(head, *of_pooled(voices, people, settings))
+    else:
+        scale = float(np.linalg.norm(voices, axis=1).mean())
+        unit = voices / (np.linalg.norm(voices, axis=1, keepdims=True) + 1e-9)
+        narrow = projected(head, discriminants(unit, people, settings.width, settings.shrinkage) / scale, scale * unit.mean(axis=0))
     model.save_pair(WavLMForAudioFrameClassification.from_pretrained(source), narrow, output)
-    report(f"voices of {recipe.projection.width} numbers: {Path(output) / 'sd'}")
+    report(f"voices of {settings.width} numbers: {Path(output) / 'sd'}")
     return Path(output) / "sd"
 
 
@@ -113,17 +117,32 @@ def discriminants(embeddings: NDArray[np.float64], people: NDArray[np.int64], wi
     return directions
 
 
+def of_pooled(
+    statistics: NDArray[np.float64], people: NDArray[np.int64], settings: Projection
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weight ``[width, dim]`` and bias ``[width]`` of the last layer that makes discriminants of what is pooled ``[n, dim]``."""
+    middle, spread = statistics.mean(axis=0), statistics.std(axis=0) + 1e-6
+    weight = discriminants((statistics - middle) / spread, people, settings.width, settings.shrinkage) / spread[:, None]
+    return weight.T, -middle @ weight
+
+
 def projected(head: WavLMForXVector, projection: NDArray[np.float64], centre: NDArray[np.float64]) -> WavLMForXVector:
-    """The head whose embeddings are ``(embedding - centre) @ projection``; its classifier, which nobody uses, is a new one."""
+    """The head whose embeddings are ``(embedding - centre) @ projection``."""
+    last = head.feature_extractor
+    weight, bias = (value.detach().double().numpy() for value in (last.weight, last.bias))
+    return with_last_layer(head, projection.T @ weight, projection.T @ (bias - centre))
+
+
+def with_last_layer(head: WavLMForXVector, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> WavLMForXVector:
+    """The head with another last layer; its classifier, which nobody uses, is a new one."""
     config = deepcopy(head.config)
-    config.xvector_output_dim = projection.shape[1]
+    config.xvector_output_dim = len(bias)
     narrow = WavLMForXVector(config)
     kept = {name: value for name, value in head.state_dict().items() if not name.startswith(("feature_extractor.", *UNUSED))}
     narrow.load_state_dict(kept, strict=False)
-    last, matrix = head.feature_extractor, torch.from_numpy(projection.T)
     with torch.no_grad():
-        narrow.feature_extractor.weight.copy_(matrix @ last.weight.double())
-        narrow.feature_extractor.bias.copy_(matrix @ (last.bias.double() - torch.from_numpy(centre)))
+        narrow.feature_extractor.weight.copy_(torch.from_numpy(weight))
+        narrow.feature_extractor.bias.copy_(torch.from_numpy(bias))
         # Two runs write the same file.
         for name, value in narrow.named_parameters():
             if name.startswith(UNUSED):

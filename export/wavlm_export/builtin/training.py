@@ -7,7 +7,8 @@ import math
 import os
 import signal
 import time
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import filter_bank, losses, model, prepare, voice_teacher, voices
+from wavlm_export.builtin import filter_bank, losses, model, prepare, together, voice_teacher, voices
 from wavlm_export.builtin.conversations import Conversations
+from wavlm_export.builtin.mean_weights import MeanWeights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from wavlm_export.builtin.config import Recipe, Simulation, Training
+    from wavlm_export.builtin.conversations_of_takes import ConversationsOfTakes
 
 STATE, LOG, CURVE, CHECKPOINT = "state.pt", "log.jsonl", "curve.png", "checkpoint"
 VALIDATION = 48
@@ -34,33 +37,34 @@ LEAST_SOLO = 50
 LEAST_PIECE = 25
 """Frames of a piece of that."""
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Samples ``[batch, n]``, activity ``[batch, frames, 3]``, counted ``[batch, frames]``, people ``[batch, 3]`` and, if a teacher is asked,
-places ``[batch, 3, width]`` of :class:`conversations.Conversation`."""
+Batch = tuple[torch.Tensor, ...]
+"""The fields of :class:`conversations.Conversation`, each ``[batch, ...]``: samples, activity, counted, people and, if a teacher is asked,
+places."""
 
 
 class Windows(Dataset[tuple[Any, ...]]):
     """Conversations as tensors, by number."""
 
-    def __init__(self, conversations: Conversations) -> None:
+    def __init__(self, conversations: Conversations | ConversationsOfTakes) -> None:
         self._conversations = conversations
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
-        """Conversation ``number``."""
+        """The fields of conversation ``number``."""
         one = self._conversations[number]
-        return one.samples, one.activity, one.counted, one.people, one.places
+        return tuple(getattr(one, field.name) for field in fields(one))
 
 
 class From(Sampler[list[int]]):
-    """The numbers of the batches from one step to another."""
+    """The numbers of the batches from one step to another, in one of some processes."""
 
-    def __init__(self, step: int, steps: int, batch: int) -> None:
-        self._step, self._steps, self._batch = step, steps, batch
+    def __init__(self, step: int, steps: int, batch: int, rank: int = 0, processes: int = 1) -> None:
+        self._step, self._steps, self._batch, self._rank, self._processes = step, steps, batch, rank, processes
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The numbers of each batch: step ``s`` always has the same."""
+        """The numbers of each batch: step ``s`` of a process always has the same, and no other process has any of them."""
         for step in range(self._step, self._steps):
-            yield list(range(step * self._batch, (step + 1) * self._batch))
+            first = (step * self._processes + self._rank) * self._batch
+            yield list(range(first, first + self._batch))
 
 
 def cast(recipe: Recipe) -> voices.Cast:
@@ -77,7 +81,7 @@ def simulated(recipe: Recipe, simulation: Simulation, seed: int, batches: int) -
     return _loader(conversations, From(0, batches, recipe.training.batch), recipe.training.workers)
 
 
-def _loader(conversations: Conversations, numbers: From, workers: int) -> DataLoader[tuple[Any, ...]]:
+def _loader(conversations: Conversations | ConversationsOfTakes, numbers: From, workers: int) -> DataLoader[tuple[Any, ...]]:
     """Batches of conversations, simulated by other processes while the student learns."""
     return DataLoader(
         Windows(conversations),
@@ -93,8 +97,9 @@ def _loader(conversations: Conversations, numbers: From, workers: int) -> DataLo
 class Trainer:
     """A student, its optimisers and the step it has come to."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.settings = recipe, recipe.training
+    def __init__(self, recipe: Recipe, rank: int = 0) -> None:
+        """``rank``: which of the recipe's processes this is."""
+        self.recipe, self.settings, self.rank = recipe, recipe.training, rank
         best = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = torch.device(best if self.settings.device == "auto" else self.settings.device)
         self.folder = Path(self.settings.folder)
@@ -107,7 +112,9 @@ class Trainer:
             listener = voice_teacher.Listener(teacher, middle) if self.settings.heard_weight else None
         elif self.settings.heard_weight:
             raise OptionError("training.heard_weight asks a voice teacher: set data.voice_teacher.")
-        self.conversations = Conversations(people, recipe.simulation, self.settings.seed, noise, listener)
+        self.conversations: Conversations | ConversationsOfTakes = Conversations(
+            people, recipe.simulation, self.settings.seed, noise, listener
+        )
         self._held = unseen(recipe, noise)
         torch.manual_seed(self.settings.seed)
         self.student = model.Student(recipe.model, len(people), placed)
@@ -116,7 +123,7 @@ class Trainer:
         elif filter_bank.wanted(recipe.model):
             filter_bank.begin(self.student)
         model.freeze(self.student, self.settings.frozen_convolutions, only_voice=self.settings.only_voice)
-        self.student.to(self.device)
+        self.learner = self.whole().to(self.device)
         self.energies = losses.LogMel().to(self.device)
         rate, matrices = self.settings.peak_rate, self._groups(_muons)
         others = self._groups(lambda name, value: not _muons(name, value))
@@ -125,16 +132,21 @@ class Trainer:
             # Muon (Jordan et al. 2024) for the transformer's matrices, with the step sizes of AdamW.
             self.optimisers.append(torch.optim.Muon(matrices, lr=rate, adjust_lr_fn="match_rms_adamw"))
         self.step = 0
-        self._answer = torch.compile(self.student) if self.settings.compile else self.student
+        self.answer = torch.compile(self.learner) if self.settings.compile else self.learner
+        self._mean = MeanWeights(self.learner, self.settings.mean_steps) if self.settings.mean_steps else None
         if (self.folder / STATE).exists():
             self._resume()
+
+    def whole(self) -> torch.nn.Module:
+        """What learns: the student and whatever else has weights of its own."""
+        return self.student
 
     def _groups(self, wanted: Callable[[str, torch.nn.Parameter], bool]) -> list[dict[str, Any]]:
         """Of what learns and is wanted, groups by the decay of its weights and by how many times the rate it learns with."""
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-        for name, value in self.student.named_parameters():
+        for name, value in self.learner.named_parameters():
             if value.requires_grad and wanted(name, value):
-                times = self.settings.voice_rate if name.startswith(("sv.", "voices.")) else 1.0
+                times = self.settings.voice_rate if name.removeprefix("student.").startswith(("sv.", "voices.")) else 1.0
                 groups.setdefault((times, self.settings.weight_decay if value.ndim > 1 else 0.0), []).append(value)
         return [{"params": values, "weight_decay": decay, "times": times} for (times, decay), values in groups.items()]
 
@@ -147,7 +159,9 @@ class Trainer:
         if not self.student.centres.requires_grad:
             # A teacher's centres belong to the voices of now: more of them may have come since.
             state["student"]["centres"] = self.student.centres.detach()
-        self.student.load_state_dict(state["student"])
+        self.learner.load_state_dict(state["student"])
+        if self._mean and "mean" in state:
+            self._mean.load(state["mean"])
         for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.step = state["step"]
@@ -157,28 +171,55 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         aside = self.folder / (STATE + ".part")
         state = {
-            "student": self.student.state_dict(),
+            "student": self.learner.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "step": self.step,
             "people": len(self.conversations.cast),
         }
+        if self._mean:
+            state["mean"] = self._mean.state()
         torch.save(state, aside)
         aside.replace(self.folder / STATE)
 
+    def write(self) -> Path:
+        """Write the checkpoints ``sd`` and ``sv``, of the mean of the weights if there is one; their folder."""
+        with self._mean.in_place() if self._mean else nullcontext():
+            model.save(self.student, self.folder / CHECKPOINT)
+        return self.folder / CHECKPOINT
+
     def batches(self) -> Iterator[Batch]:
         """The batches that are left."""
-        numbers = From(self.step, self.settings.steps, self.settings.batch)
+        settings = self.settings
+        numbers = From(self.step, settings.steps, settings.batch, self.rank, settings.processes)
         yield from _loader(self.conversations, numbers, self.settings.workers)
 
     def learn(self, batch: Batch) -> dict[str, float]:
         """One step; the losses."""
-        samples, activity, counted, people, places = (part.to(self.device, non_blocking=True) for part in batch)
         rate = learning_rate(self.step, self.settings)
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = rate * group["times"]
+        parts, weights = self.parts(tuple(part.to(self.device, non_blocking=True) for part in batch))
+        loss = sum((weights[name] * value for name, value in parts.items()), torch.zeros((), device=self.device))
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        self.step += 1
+        if self._mean:
+            self._mean.add(self.step)
+        values = {name: float(value.detach()) for name, value in parts.items()}
+        if not all(math.isfinite(value) for value in values.values()):
+            raise OptionError(f"The loss is not finite at step {self.step}: lower training.peak_rate and resume.")
+        return values
+
+    def parts(self, batch: Batch) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        """The losses of a batch, and what each counts for."""
+        samples, activity, counted, people, places = batch
         with torch.autocast(self.device.type, torch.bfloat16):
-            answer = self._answer(samples)
+            answer = self.answer(samples)
         frames = answer.activity.shape[1]
         activity, counted = activity[:, :frames], counted[:, :frames]
         target = losses.voice_target(activity, people, counted)
@@ -190,19 +231,12 @@ class Trainer:
             parts["voice"] = losses.voice_loss(answer.voices, self.student.centres, target)
             if settings.mel_weight and settings.frozen_convolutions < len(self.recipe.model.conv_dim):
                 parts["mel"] = losses.mel_loss(answer.mels, self.energies(samples))
-        weights = {"activity": 1.0, "voice": settings.voice_weight, "embedding": settings.embedding_weight, "mel": settings.mel_weight}
-        loss = sum((weights[name] * value for name, value in parts.items()), torch.zeros((), device=self.device))
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.student.parameters(), settings.clip)
-        for optimiser in self.optimisers:
-            optimiser.step()
-        self.step += 1
-        values = {name: float(value.detach()) for name, value in parts.items()}
-        if not all(math.isfinite(value) for value in values.values()):
-            raise OptionError(f"The loss is not finite at step {self.step}: lower training.peak_rate and resume.")
-        return values
+        return parts, {
+            "activity": 1.0,
+            "voice": settings.voice_weight,
+            "embedding": settings.embedding_weight,
+            "mel": settings.mel_weight,
+        }
 
     def _embedding_loss(self, frames: torch.Tensor, target: torch.Tensor, people: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Names the voice of every speaker who is alone for a second, by the voice head pooled over just those frames."""
@@ -221,7 +255,21 @@ class Trainer:
 
     def validate(self) -> float | None:
         """The activity loss on fixed conversations of unseen voices; None without such voices, or if only the voice head learns."""
-        return None if self._held is None or self.settings.only_voice else unseen_loss(self.student, self._held, self.device)
+        if self._held is None or self.settings.only_voice:
+            return None
+        with self._mean.in_place() if self._mean else nullcontext():
+            return unseen_loss(self.student, self._held, self.device)
+
+    def meet(self, *, stop: bool) -> bool:
+        """Between two steps: whether to stop, and at the right ones the weights of all processes become their mean.
+
+        Alone, a process stops when it is asked to; with others, when they meet, so that none waits for another.
+        """
+        if self.settings.processes < 2:
+            return stop
+        if self.step % self.settings.meet_every and self.step < self.settings.steps:
+            return False
+        return together.meet([value for value in self.learner.parameters() if value.requires_grad], stop=stop)
 
 
 def unseen(recipe: Recipe, noises: Sequence[NDArray[np.int16]]) -> Conversations | None:
@@ -302,8 +350,32 @@ def train(recipe: Recipe, report: Callable[[str], None] = lambda _: None) -> Pat
 
     SIGTERM and SIGINT save the state and end the run.
     """
+    with together.others(_beside, recipe):
+        return _train(recipe, report)
+
+
+def trainer_of(recipe: Recipe, rank: int = 0) -> Trainer:
+    """The trainer that a recipe asks for."""
+    if recipe.training.frames_weight:
+        from wavlm_export.builtin.frame_training import FrameTrainer
+
+        return FrameTrainer(recipe, rank)
+    return Trainer(recipe, rank)
+
+
+def _beside(recipe: Recipe, rank: int) -> None:
+    """Train in another process than the first, which reports and saves what both have learned."""
     torch.set_num_threads(recipe.training.threads)
-    trainer = Trainer(recipe)
+    trainer = trainer_of(recipe, rank)
+    for batch in trainer.batches():
+        trainer.learn(batch)
+        if trainer.meet(stop=False):
+            return
+
+
+def _train(recipe: Recipe, report: Callable[[str], None]) -> Path:
+    torch.set_num_threads(recipe.training.threads)
+    trainer = trainer_of(recipe)
     settings = recipe.training
     trainer.folder.mkdir(parents=True, exist_ok=True)
     (trainer.folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2), encoding="utf-8")
@@ -316,26 +388,28 @@ def train(recipe: Recipe, report: Callable[[str], None] = lambda _: None) -> Pat
         for number, handler in before.items():
             signal.signal(number, handler)
     trainer.save()
-    model.save(trainer.student, trainer.folder / CHECKPOINT)
+    written = trainer.write()
     curve(trainer.folder)
-    report(f"step {trainer.step} of {settings.steps}: {trainer.folder / CHECKPOINT}")
-    return trainer.folder / CHECKPOINT
+    report(f"step {trainer.step} of {settings.steps}: {written}")
+    return written
 
 
 def _loop(trainer: Trainer, asked: list[int], report: Callable[[str], None]) -> None:
     """Steps, log lines and saved states until the end or until asked to end."""
     settings, seconds = trainer.settings, trainer.recipe.simulation.seconds
+    each = settings.batch * settings.processes
     recent: list[dict[str, float]] = []
     saved = logged = time.monotonic()
     for batch in trainer.batches():
         recent.append(trainer.learn(batch))
+        stop = trainer.meet(stop=bool(asked))
         if trainer.step % settings.log_every == 0:
             now = time.monotonic()
             line: dict[str, Any] = {name: round(float(np.mean([one[name] for one in recent])), 4) for name in recent[0]}
             line |= {
                 "step": trainer.step,
-                "hours": round(trainer.step * settings.batch * seconds / 3600, 2),
-                "audio_per_second": round(len(recent) * settings.batch * seconds / (now - logged), 1),
+                "hours": round(trainer.step * each * seconds / 3600, 2),
+                "audio_per_second": round(len(recent) * each * seconds / (now - logged), 1),
                 "rate": learning_rate(trainer.step, settings),
                 "time": round(time.time()),
             }
@@ -347,9 +421,9 @@ def _loop(trainer: Trainer, asked: list[int], report: Callable[[str], None]) -> 
             recent, logged = [], time.monotonic()
         if time.monotonic() - saved > settings.save_seconds:
             trainer.save()
-            model.save(trainer.student, trainer.folder / CHECKPOINT)
+            trainer.write()
             saved = time.monotonic()
-        if asked:
+        if stop:
             return
 
 

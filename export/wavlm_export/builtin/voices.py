@@ -116,7 +116,12 @@ class Cast:
         self, person: int, frames: int, random: np.random.Generator, manner: Manner = Manner()
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """``frames`` frames of one person, clips in random order with pauses: samples ``[320 * frames]``, speech ``[frames]``."""
-        voice, speed, tract = self.made(person)
+        return self.speak_as(*self.made(person), frames, random, manner)
+
+    def speak_as(
+        self, voice: Voice, speed: float, tract: float, frames: int, random: np.random.Generator, manner: Manner = Manner()
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The same of a voice at any speed and with any length of the vocal tract."""
         needed = int(np.ceil(frames * speed)) + 2
         samples, speech = np.zeros(needed * HOP, dtype=np.float32), np.zeros(needed, dtype=bool)
         at = 0

@@ -1,0 +1,93 @@
+"""Training that asks for who speaks when and, of whoever speaks alone, for all that a voice teacher makes of every frame."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin import losses, prepare, training
+from wavlm_export.builtin.conversations_of_takes import ConversationsOfTakes
+from wavlm_export.builtin.frame_losses import FrameLoss
+from wavlm_export.builtin.frame_teacher import FrameTeacher
+from wavlm_export.builtin.model import mixed_states
+from wavlm_export.builtin.takes import Takes
+
+if TYPE_CHECKING:
+    from wavlm_export.builtin.config import Recipe
+    from wavlm_export.builtin.model import Student
+
+FIRST_BLOCK = 3
+"""The state that learns what the teacher's first block hands on, counted from the one before the first layer; the last one of fewer."""
+BOTH_TALK = 1.2
+"""How many people at once a frame has to have, by likelihood, for counting as overlap."""
+
+
+class FrameLearner(torch.nn.Module):
+    """A student with its frames before the last rectifier, and what only this training uses."""
+
+    def __init__(self, student: Student, early: int) -> None:
+        """``early``: the width of the teacher's first block."""
+        super().__init__()
+        self.student = student
+        self.early = torch.nn.Linear(student.sd.config.hidden_size, early)
+
+    def forward(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits ``[batch, frames, 3]``, late ``[batch, frames', 512]`` and early ``[batch, frames, 256]`` for ``[batch, n]``."""
+        head, activity = self.student.sv, self.student.sd
+        _, states = self.student.states(samples)
+        stacked = torch.stack(states, dim=1)
+        frames = head.projector(mixed_states(stacked, head.layer_weights))
+        for layer in head.tdnn[:-1]:
+            frames = layer(frames)
+        last = head.tdnn[-1].kernel
+        late = functional.linear(frames, last.weight, last.bias)
+        early = self.early(states[min(FIRST_BLOCK, len(states) - 1)])
+        return activity.classifier(mixed_states(stacked, activity.layer_weights)), late, early
+
+
+class FrameTrainer(training.Trainer):
+    """A trainer of conversations of takes."""
+
+    def __init__(self, recipe: Recipe, rank: int = 0) -> None:
+        """Raises :class:`OptionError` without takes or their teacher, or if the voice head cannot make the teacher's frames."""
+        self._takes, self._last = Takes(recipe.takes.folder), FrameTeacher(recipe.data.voice_teacher).last
+        self._loss = FrameLoss(self._takes, self._last)
+        width, frames = len(self._last[1]), self._takes[0].late.shape[1]
+        sizes = recipe.model
+        if (sizes.tdnn[-1], sizes.tdnn_kernel[-1], sizes.embedding) != (frames, 1, width):
+            raise OptionError(
+                f"The voice teacher's frames have {frames} numbers and its embeddings {width}: set the last of model.tdnn to {frames}, "
+                f"the last of model.tdnn_kernel to 1, and model.embedding to {width}."
+            )
+        # Nobody's place is asked for, so nobody's has to be found.
+        super().__init__(replace(recipe, data=replace(recipe.data, voice_teacher="")), rank)
+        self._loss.to(self.device)
+        noise, settings = prepare.noises(recipe.data.noises), recipe.takes
+        self.conversations = ConversationsOfTakes(
+            self._takes, training.cast(recipe), recipe.simulation, recipe.training.seed, noise, settings.labels_weight
+        )
+
+    def whole(self) -> torch.nn.Module:
+        """The student with its teacher's last layer, which stays, and what makes the teacher's early frames of one of its states."""
+        last = self.student.sv.feature_extractor.requires_grad_(requires_grad=False)
+        with torch.no_grad():
+            for own, given in zip((last.weight, last.bias), self._last, strict=True):
+                own.copy_(torch.from_numpy(given))
+        return FrameLearner(self.student, self._takes[0].early.shape[1])
+
+    def parts(self, batch: training.Batch) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        """The losses of a batch of :class:`conversations_of_takes.HeardConversation`, and what each counts for."""
+        samples, likely, early, late, owner, pooled = batch
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits, found_late, found_early = self.answer(samples)
+        likely = likely[:, : logits.shape[1]]
+        weighted = 1 + self.settings.overlap_weight * (likely.sum(dim=2) > BOTH_TALK)
+        parts = {
+            "activity": losses.activity_loss(logits, likely, weighted),
+            "frames": self._loss(self.student, found_late, found_early, late, early, owner, pooled),
+        }
+        return parts, {"activity": 1.0, "frames": self.settings.frames_weight}

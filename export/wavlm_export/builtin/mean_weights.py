@@ -1,0 +1,47 @@
+"""A model while it learns in, the mean of its weights over the last steps out: the noise of single steps is gone from it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class MeanWeights:
+    """An exponential mean of what learns (Polyak and Juditsky 1992)."""
+
+    def __init__(self, module: torch.nn.Module, steps: int) -> None:
+        """``steps``: about how many the mean is over; at first over those that there were."""
+        self._own: list[torch.Tensor] = [value for value in module.parameters() if value.requires_grad]
+        self._mean = [value.detach().clone() for value in self._own]
+        self._steps = steps
+
+    @torch.no_grad()
+    def add(self, step: int) -> None:
+        """Take in the weights after step ``step``, counted from one."""
+        share = max(1 / self._steps, 9 / (10 + step))
+        torch._foreach_lerp_(self._mean, self._own, share)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """While in it, the model has the mean instead of its own weights."""
+        with torch.no_grad():
+            kept = [value.detach().clone() for value in self._own]
+            torch._foreach_copy_(self._own, self._mean)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self._own, kept)
+
+    def state(self) -> list[torch.Tensor]:
+        """What :meth:`load` takes."""
+        return self._mean
+
+    def load(self, state: list[Any]) -> None:
+        """Go on from a saved state."""
+        torch._foreach_copy_(self._mean, state)
