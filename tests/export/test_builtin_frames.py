@@ -19,7 +19,7 @@ from torch import nn
 from transformers import WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import config, model, projection, takes, training
+from wavlm_export.builtin import config, model, projection, takes, together, training
 from wavlm_export.builtin.__main__ import main
 from wavlm_export.builtin.conversations_of_takes import ConversationsOfTakes
 from wavlm_export.builtin.frame_losses import FrameLoss
@@ -324,6 +324,16 @@ def test_processes_that_train_side_by_side_become_one(taught: config.Recipe, tmp
                     second.copy_(mean)
     for name, value in trainers[0].learner.state_dict().items():
         torch.testing.assert_close(value, together[name], atol=1e-6, rtol=1e-5)
+
+
+def _ends_at_once(run: config.Recipe, rank: int) -> None:
+    """A process that does not go on."""
+
+
+def test_a_process_whose_other_has_ended_says_so(taught: config.Recipe, tmp_path: Path) -> None:
+    run = moved(taught, tmp_path, processes=2)
+    with pytest.raises(OptionError, match="Another process of the training has ended"), together.others(_ends_at_once, run):
+        together.meet([torch.zeros(3)], stop=False)
 
 
 def test_the_command_makes_takes(taught: config.Recipe, tmp_path: Path, capsys: Any) -> None:

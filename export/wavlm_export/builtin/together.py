@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import distributed
 
+from wavlm_diarizer.errors import OptionError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -67,9 +69,15 @@ def _join(store: str, rank: int, count: int) -> None:
 
 @torch.no_grad()
 def meet(values: Sequence[torch.Tensor], *, stop: bool) -> bool:
-    """Make ``values`` the mean of what they are in all processes; whether any of these asks to stop."""
+    """Make ``values`` the mean of what they are in all processes; whether any of these asks to stop.
+
+    Raises :class:`OptionError` if another process has ended.
+    """
     flat = torch.cat([value.detach().float().reshape(-1).cpu() for value in values] + [torch.tensor([float(stop)])])
-    distributed.all_reduce(flat)
+    try:
+        distributed.all_reduce(flat)
+    except RuntimeError as error:
+        raise OptionError("Another process of the training has ended; what it said is above. The same command goes on.") from error
     mean = flat[:-1] / distributed.get_world_size()
     at = 0
     for value in values:
