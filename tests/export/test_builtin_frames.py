@@ -16,7 +16,7 @@ pytest.importorskip("kaldi_native_fbank")
 import torch
 from test_builtin_training import SIZES, _one_thread, moved, recipe, weights
 from torch import nn
-from transformers import WavLMForXVector
+from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import config, model, projection, takes, together, training
@@ -26,6 +26,7 @@ from wavlm_export.builtin.frame_losses import FrameLoss
 from wavlm_export.builtin.frame_teacher import FrameTeacher
 from wavlm_export.builtin.frame_training import FrameTrainer
 from wavlm_export.builtin.mean_weights import MeanWeights
+from wavlm_export.builtin.normed_head import NormedHead
 from wavlm_export.builtin.voice_teacher import log_mels
 
 __all__ = ["_one_thread", "recipe"]
@@ -258,6 +259,83 @@ def test_training_learns_frames_and_activity_and_resumes(taught: config.Recipe, 
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     sd = [(tmp_path / name / training.CHECKPOINT / "sd" / "model.safetensors").read_bytes() for name in ("whole", "parts")]
     assert sd[0] == sd[1]
+
+
+def _measuring(head: NormedHead, states: torch.Tensor) -> None:
+    """Let the norms measure ``states`` until they know them."""
+    head.train()
+    with torch.no_grad():
+        for _ in range(100):
+            head(states)
+    head.eval()
+
+
+def test_norms_are_folded_into_the_head_and_taken_out_again(taught: config.Recipe) -> None:
+    torch.manual_seed(2)
+    student = model.Student(taught.model, 2).eval()
+    head, states = NormedHead(student.sv), 3 * torch.randn(4, 30, SIZES.hidden) + 1
+    for norm in (head.given, *head.between):
+        torch.nn.init.uniform_(norm.weight, 0.5, 2.0)
+        torch.nn.init.normal_(norm.bias)
+    _measuring(head, states)
+    before = {name: value.clone() for name, value in student.sv.state_dict().items()}
+
+    def plain() -> torch.Tensor:
+        frames = student.sv.projector(states)
+        for layer in student.sv.tdnn:
+            frames = layer(frames)
+        result: torch.Tensor = frames
+        return result
+
+    with torch.no_grad():
+        wanted = head(states).relu()
+        assert not torch.allclose(plain(), wanted, atol=0.01)
+        with head.folded():
+            torch.testing.assert_close(plain(), wanted, atol=1e-4, rtol=1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in student.sv.state_dict().items())
+    with torch.no_grad():
+        head.take_over(states)
+        # A head that learned already goes on as it was, whether the norms measure or have measured.
+        for measuring in (False, True):
+            torch.testing.assert_close(head.train(measuring)(states).relu(), plain(), atol=1e-4, rtol=1e-4)
+
+
+def test_frames_alone_leave_the_transformer_and_the_activity_as_they_are(taught: config.Recipe, tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    model.save(model.Student(taught.model, 2), tmp_path / "start")
+    run = moved(taught, tmp_path / "run", start=str(tmp_path / "start" / "sd"), only_frames=True, mean_steps=0, log_every=2)
+    found = training.train(run)
+    lines = [json.loads(line) for line in (tmp_path / "run" / training.LOG).read_text().splitlines()]
+    assert set(lines[0]) >= {"frames", "step"}
+    assert "activity" not in lines[0]
+    before, after = (WavLMForAudioFrameClassification.from_pretrained(path / "sd").state_dict() for path in (tmp_path / "start", found))
+    moved_on = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert any("feature_extractor" in name for name in moved_on)
+    assert not [name for name in moved_on if "encoder.layers" in name or name.startswith(("classifier", "layer_weights"))]
+    # What the checkpoint hears is the state before the first layer, by a head in which the norms are folded.
+    head = WavLMForXVector.from_pretrained(found / "sv").eval()
+    share = torch.softmax(head.layer_weights.detach(), dim=0)
+    assert share[0] > 0.999
+    trainer = FrameTrainer(run)
+    samples = torch.randn(2, 16_080)
+    with torch.no_grad():
+        learner = trainer.frame_learner.eval()
+        _, late, _ = learner(samples)
+        with trainer.as_written():
+            frames = trainer.student(samples).frames
+        torch.testing.assert_close(late.relu(), frames, atol=1e-4, rtol=1e-3)
+        student = model.Student(taught.model, 2).eval()
+        model.start_from(student, found / "sd")
+        torch.testing.assert_close(student(samples).frames, frames, atol=1e-4, rtol=1e-3)
+
+
+def test_the_head_may_hear_the_first_states_alone_while_activity_learns(taught: config.Recipe, tmp_path: Path) -> None:
+    run = moved(taught, tmp_path / "run", steps=2, voice_states=1, log_every=2)
+    found = training.train(run)
+    share = torch.softmax(WavLMForXVector.from_pretrained(found / "sv").layer_weights.detach(), dim=0)
+    assert share[0] > 0.999
+    line = json.loads((tmp_path / "run" / training.LOG).read_text().splitlines()[0])
+    assert {"activity", "frames"} <= set(line)
 
 
 def test_what_the_head_pools_is_projected_in_place_of_its_last_layer(taught: config.Recipe, tmp_path: Path) -> None:

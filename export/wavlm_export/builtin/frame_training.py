@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from torch.nn import functional
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import losses, prepare, training
@@ -14,14 +14,19 @@ from wavlm_export.builtin.conversations_of_takes import ConversationsOfTakes
 from wavlm_export.builtin.frame_losses import FrameLoss
 from wavlm_export.builtin.frame_teacher import FrameTeacher
 from wavlm_export.builtin.model import mixed_states
+from wavlm_export.builtin.normed_head import NormedHead
 from wavlm_export.builtin.takes import Takes
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from wavlm_export.builtin.config import Recipe
     from wavlm_export.builtin.model import Student
 
 FIRST_BLOCK = 3
 """The state that learns what the teacher's first block hands on, counted from the one before the first layer; the last one of fewer."""
+LEFT_OUT = -30.0
+"""The logarithm of the weight of a state that the voice head does not hear."""
 BOTH_TALK = 1.2
 """How many people at once a frame has to have, by likelihood, for counting as overlap."""
 
@@ -29,22 +34,25 @@ BOTH_TALK = 1.2
 class FrameLearner(torch.nn.Module):
     """A student with its frames before the last rectifier, and what only this training uses."""
 
-    def __init__(self, student: Student, early: int) -> None:
-        """``early``: the width of the teacher's first block."""
+    def __init__(self, student: Student, early: int, *, only_frames: bool = False) -> None:
+        """``early``: the width of the teacher's first block; ``only_frames``: nothing is asked of the transformer."""
         super().__init__()
-        self.student = student
+        self.student, self.only_frames = student, only_frames
+        self.head = NormedHead(student.sv)
         self.early = torch.nn.Linear(student.sd.config.hidden_size, early)
 
-    def forward(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits ``[batch, frames, 3]``, late ``[batch, frames', 512]`` and early ``[batch, frames, 256]`` for ``[batch, n]``."""
-        head, activity = self.student.sv, self.student.sd
+    def forward(self, samples: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
+        """Logits ``[batch, frames, 3]``, late ``[batch, frames', 512]`` and early ``[batch, frames, 256]`` for ``[batch, n]``.
+
+        The logits are ``None`` where only frames are learned.
+        """
+        if self.only_frames:
+            state = self.student.first_state(samples)
+            return None, self.head(state), self.early(state)
+        activity = self.student.sd
         _, states = self.student.states(samples)
         stacked = torch.stack(states, dim=1)
-        frames = head.projector(mixed_states(stacked, head.layer_weights))
-        for layer in head.tdnn[:-1]:
-            frames = layer(frames)
-        last = head.tdnn[-1].kernel
-        late = functional.linear(frames, last.weight, last.bias)
+        late = self.head(mixed_states(stacked, self.student.sv.layer_weights))
         early = self.early(states[min(FIRST_BLOCK, len(states) - 1)])
         return activity.classifier(mixed_states(stacked, activity.layer_weights)), late, early
 
@@ -71,23 +79,45 @@ class FrameTrainer(training.Trainer):
             self._takes, training.cast(recipe), recipe.simulation, recipe.training.seed, noise, settings.labels_weight
         )
 
-    def whole(self) -> torch.nn.Module:
+    def whole(self) -> FrameLearner:
         """The student with its teacher's last layer, which stays, and what makes the teacher's early frames of one of its states."""
-        last = self.student.sv.feature_extractor.requires_grad_(requires_grad=False)
+        student, settings = self.student, self.settings
+        last = student.sv.feature_extractor.requires_grad_(requires_grad=False)
+        heard = 1 if settings.only_frames else settings.voice_states
         with torch.no_grad():
             for own, given in zip((last.weight, last.bias), self._last, strict=True):
                 own.copy_(torch.from_numpy(given))
-        return FrameLearner(self.student, self._takes[0].early.shape[1])
+            if heard:
+                student.sv.layer_weights[heard:] = LEFT_OUT
+        if settings.only_frames:
+            for part in (student.sd.wavlm.encoder.layers, student.sd.classifier):
+                part.requires_grad_(requires_grad=False)
+            student.sd.layer_weights.requires_grad_(requires_grad=False)
+            student.sv.layer_weights.requires_grad_(requires_grad=False)
+        self.frame_learner = FrameLearner(student, self._takes[0].early.shape[1], only_frames=settings.only_frames)
+        if self.voice_taken:
+            some = [one.samples.astype(np.float32) / 32768 for one in (self._takes[number] for number in range(min(len(self._takes), 32)))]
+            with torch.no_grad():
+                states = torch.stack(student.states(torch.from_numpy(np.stack(some)))[1], dim=1)
+                self.frame_learner.head.take_over(mixed_states(states, student.sv.layer_weights))
+        return self.frame_learner
+
+    def as_written(self) -> AbstractContextManager[None]:
+        """While in it, the batch norms are folded into the student's voice head."""
+        return self.frame_learner.head.folded()
 
     def parts(self, batch: training.Batch) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
         """The losses of a batch of :class:`conversations_of_takes.HeardConversation`, and what each counts for."""
         samples, likely, early, late, owner, pooled = batch
         with torch.autocast(self.device.type, torch.bfloat16):
             logits, found_late, found_early = self.answer(samples)
-        likely = likely[:, : logits.shape[1]]
-        weighted = 1 + self.settings.overlap_weight * (likely.sum(dim=2) > BOTH_TALK)
-        parts = {
-            "activity": losses.activity_loss(logits, likely, weighted),
-            "frames": self._loss(self.student, found_late, found_early, late, early, owner, pooled),
-        }
+        parts = {"frames": self._loss(self.student, found_late, found_early, late, early, owner, pooled)}
+        if logits is not None:
+            likely = likely[:, : logits.shape[1]]
+            weighted = 1 + self.settings.overlap_weight * (likely.sum(dim=2) > BOTH_TALK)
+            parts["activity"] = losses.activity_loss(logits, likely, weighted)
         return parts, {"activity": 1.0, "frames": self.settings.frames_weight}
+
+    def validate(self) -> float | None:
+        """The activity loss on fixed conversations of unseen voices; None without such voices, or if only frames are learned."""
+        return None if self.settings.only_frames else super().validate()

@@ -11,12 +11,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+def averaged(module: torch.nn.Module) -> list[torch.Tensor]:
+    """What a mean of a model's weights is of: all that learns, and what batch norm has measured."""
+    learned: list[torch.Tensor] = [value for value in module.parameters() if value.requires_grad]
+    return learned + [value for value in module.buffers() if value.is_floating_point()]
+
+
 class MeanWeights:
     """An exponential mean of what learns (Polyak and Juditsky 1992)."""
 
     def __init__(self, module: torch.nn.Module, steps: int) -> None:
         """``steps``: about how many the mean is over; at first over those that there were."""
-        self._own: list[torch.Tensor] = [value for value in module.parameters() if value.requires_grad]
+        self._own = averaged(module)
         self._mean = [value.detach().clone() for value in self._own]
         self._steps = steps
 

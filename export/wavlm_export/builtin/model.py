@@ -119,6 +119,13 @@ class Student(torch.nn.Module):
         """What the voice head is given for ``[batch, n]``: the weighted states ``[batch, frames, hidden]``."""
         return mixed_states(torch.stack(self.states(samples)[1], dim=1), self.sv.layer_weights)
 
+    def first_state(self, samples: torch.Tensor) -> torch.Tensor:
+        """The state before the first layer ``[batch, frames, hidden]`` for ``[batch, n]``: the first of :meth:`states`."""
+        encoder = self.sd.wavlm.encoder
+        hidden, _ = self.sd.wavlm.feature_projection(self.sd.wavlm.feature_extractor(samples).transpose(1, 2))
+        state: torch.Tensor = encoder.layer_norm(hidden + encoder.pos_conv_embed(hidden))
+        return state
+
     def states(self, samples: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """What the convolutions hand on ``[batch, frames, channels]``, and the states of all layers ``[batch, frames, hidden]``."""
         backbone = self.sd.wavlm
@@ -140,8 +147,10 @@ class Student(torch.nn.Module):
         return torch.cat((mean, (variance + 1e-6).sqrt()), dim=1)
 
 
-def start_from(student: Student, folder: str | Path, *, deeper: bool = False, voice: bool = True) -> None:
+def start_from(student: Student, folder: str | Path, *, deeper: bool = False, voice: bool = True) -> bool:
     """Take the backbone and the activity head of a saved ``sd`` folder, and the voice head if an ``sv`` folder lies beside it.
+
+    Whether a voice head was taken.
 
     Without ``voice``, or where the layers of that one are others than the student's, the student keeps its own.
     Voices of fewer numbers than the student's, as :mod:`projection` makes them, become the first of those; the rest begins as zeros.
@@ -161,6 +170,8 @@ def start_from(student: Student, folder: str | Path, *, deeper: bool = False, vo
         own = student.sv.state_dict()
         trained = widened(trained, own)
         student.sv.load_state_dict({name: trained[name] if trained[name].shape == value.shape else value for name, value in own.items()})
+        return True
+    return False
 
 
 def _same_layers(one: WavLMConfig, other: WavLMConfig) -> bool:

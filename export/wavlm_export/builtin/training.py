@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import filter_bank, losses, model, prepare, together, voice_teacher, voices
 from wavlm_export.builtin.conversations import Conversations
-from wavlm_export.builtin.mean_weights import MeanWeights
+from wavlm_export.builtin.mean_weights import MeanWeights, averaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -117,9 +117,9 @@ class Trainer:
         )
         self._held = unseen(recipe, noise)
         torch.manual_seed(self.settings.seed)
-        self.student = model.Student(recipe.model, len(people), placed)
+        self.student, self.voice_taken = model.Student(recipe.model, len(people), placed), False
         if self.settings.start:
-            model.start_from(self.student, self.settings.start, deeper=True)
+            self.voice_taken = model.start_from(self.student, self.settings.start, deeper=True)
         elif filter_bank.wanted(recipe.model):
             filter_bank.begin(self.student)
         model.freeze(self.student, self.settings.frozen_convolutions, only_voice=self.settings.only_voice)
@@ -137,6 +137,10 @@ class Trainer:
         if (self.folder / STATE).exists():
             self._resume()
 
+    def as_written(self) -> AbstractContextManager[None]:
+        """While in it, the student has the weights that a checkpoint gets."""
+        return nullcontext()
+
     def whole(self) -> torch.nn.Module:
         """What learns: the student and whatever else has weights of its own."""
         return self.student
@@ -146,7 +150,7 @@ class Trainer:
         groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
         for name, value in self.learner.named_parameters():
             if value.requires_grad and wanted(name, value):
-                times = self.settings.voice_rate if name.removeprefix("student.").startswith(("sv.", "voices.")) else 1.0
+                times = self.settings.voice_rate if name.removeprefix("student.").startswith(("sv.", "voices.", "head.", "early.")) else 1.0
                 groups.setdefault((times, self.settings.weight_decay if value.ndim > 1 else 0.0), []).append(value)
         return [{"params": values, "weight_decay": decay, "times": times} for (times, decay), values in groups.items()]
 
@@ -183,7 +187,7 @@ class Trainer:
 
     def write(self) -> Path:
         """Write the checkpoints ``sd`` and ``sv``, of the mean of the weights if there is one; their folder."""
-        with self._mean.in_place() if self._mean else nullcontext():
+        with self._mean.in_place() if self._mean else nullcontext(), self.as_written():
             model.save(self.student, self.folder / CHECKPOINT)
         return self.folder / CHECKPOINT
 
@@ -269,7 +273,7 @@ class Trainer:
             return stop
         if self.step % self.settings.meet_every and self.step < self.settings.steps:
             return False
-        return together.meet([value for value in self.learner.parameters() if value.requires_grad], stop=stop)
+        return together.meet(averaged(self.learner), stop=stop)
 
 
 def unseen(recipe: Recipe, noises: Sequence[NDArray[np.int16]]) -> Conversations | None:
