@@ -362,6 +362,8 @@ def test_what_the_head_pools_is_projected_in_place_of_its_last_layer(taught: con
 
 def test_other_sizes_than_the_teachers_are_refused(taught: config.Recipe, tmp_path: Path) -> None:
     other = moved(replace(taught, model=replace(taught.model, embedding=7)), tmp_path)
+    with pytest.raises(OptionError, match=r"set training\.frames_weight"):
+        training.trainer_of(moved(taught, tmp_path, frames_weight=0.0, only_frames=True))
     with pytest.raises(OptionError, match=f"last of model.tdnn to {LATE}.* model.embedding to {WIDE}"):
         FrameTrainer(other)
 
@@ -394,9 +396,12 @@ def test_processes_that_train_side_by_side_become_one(taught: config.Recipe, tmp
         for one, mine in zip(trainers, batches, strict=True):
             one.learn(mine[step])
         if step in {1, 2}:
-            pairs = zip(*([value for value in one.learner.parameters() if value.requires_grad] for one in trainers), strict=True)
+            # What batch norm has measured becomes the mean, too.
+            pairs = zip(*([*one.learner.parameters(), *one.learner.buffers()] for one in trainers), strict=True)
             with torch.no_grad():
                 for first, second in pairs:
+                    if not first.is_floating_point():
+                        continue
                     mean = (first + second) / 2
                     first.copy_(mean)
                     second.copy_(mean)

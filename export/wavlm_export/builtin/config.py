@@ -154,9 +154,10 @@ class Training:
     heard_weight: float = 0.0
     """and of pointing to where the teacher puts the very speech of the window, heard without noise, room or others. It takes time."""
     frames_weight: float = 0.0
-    """Weight of learning the voice teacher's frames, from conversations of takes; with it none of the four before counts."""
+    """Weight of learning the voice teacher's frames, from conversations of takes; with it, of the other weights of losses only
+    ``overlap_weight`` counts."""
     only_frames: bool = False
-    """Convolutions and voice head learn these frames and nothing else; the transformer and the activity head stay as they are. Four times
+    """Convolutions and voice head learn these frames and nothing else; the transformer and the activity head stay as they are. Three times
     the audio in the same time."""
     voice_states: int = 0
     """Where frames are learned, the voice head hears so many of the backbone's states, from the one before the first layer on; 0: all."""

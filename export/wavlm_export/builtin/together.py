@@ -1,7 +1,7 @@
 """Processes that train one model side by side, each on windows of its own, and meet now and then to become the mean of all.
 
-On a CPU two processes of one thread do nearly twice as much as one, and one with two threads does not; weights that were apart for some
-tens of steps are still near enough for their mean to be better than either (Stich 2019, "Local SGD", 1805.09767).
+On a CPU two processes of one thread each do nearly twice as much as one of them. Weights that were apart for some tens of steps are still
+near enough for a mean of them to be a model (Stich 2019, "Local SGD", 1805.09767).
 """
 
 from __future__ import annotations

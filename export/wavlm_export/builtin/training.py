@@ -359,11 +359,13 @@ def train(recipe: Recipe, report: Callable[[str], None] = lambda _: None) -> Pat
 
 
 def trainer_of(recipe: Recipe, rank: int = 0) -> Trainer:
-    """The trainer that a recipe asks for."""
+    """The trainer that a recipe asks for; one that asks for frames in one place and not in the other raises :class:`OptionError`."""
     if recipe.training.frames_weight:
         from wavlm_export.builtin.frame_training import FrameTrainer
 
         return FrameTrainer(recipe, rank)
+    if recipe.training.only_frames or recipe.training.voice_states:
+        raise OptionError("training.only_frames and training.voice_states are for learning a teacher's frames: set training.frames_weight.")
     return Trainer(recipe, rank)
 
 
