@@ -171,6 +171,13 @@ class Training:
     a step takes about half the time."""
     only_voice: bool = False
     """Train the voice head alone; backbone and activity head stay as they are. Twice the audio in the same time."""
+    only_activity: bool = False
+    """Train the transformer and the activity head alone; the voice head and all before the first layer stay as they are. For a voice head
+    that hears that state and no other."""
+    activity_teachers: tuple[str, ...] = ()
+    """With ``only_activity``: Hugging Face folders (``sd``) that say who speaks when in the very same windows,"""
+    taught: float = 0.5
+    """and what the mean of what they say counts for; the rest is the truth's."""
     mean_steps: int = 0
     """The checkpoint has the mean of the weights of about so many steps, the last ones counting most; 0: the weights of the last step."""
     processes: int = 1

@@ -24,12 +24,23 @@ def activity_loss(logits: torch.Tensor, activity: torch.Tensor, counted: torch.T
 
     ``logits`` and ``activity`` ``[batch, frames, 3]``, ``counted`` ``[batch, frames]`` the weight of each frame.
     """
+    return _orders(logits, activity, counted).min(dim=1).values.mean() / LABELS
+
+
+def in_order(logits: torch.Tensor, activity: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Probabilities ``[batch, frames, 3]`` of somebody else's logits, their columns in the order that fits the activity best."""
+    best = torch.tensor(PERMUTATIONS, device=logits.device)[_orders(logits, activity, counted).argmin(dim=1)]
+    # An order says which speaker each output is, and here it is wanted which output each speaker is.
+    return torch.gather(torch.sigmoid(logits.float()), 2, best.argsort(dim=1)[:, None, :].expand_as(logits))
+
+
+def _orders(logits: torch.Tensor, activity: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """The cross-entropy ``[batch, 6]`` of each order of the columns, summed over them."""
     logits, weight = logits.float(), counted / counted.sum(dim=1, keepdim=True).clamp(min=1.0)
     weighted, silent = activity * weight[..., None], (1 - activity) * weight[..., None]
     # cost[b, i, j]: output i as speaker j
     cost = -functional.logsigmoid(logits).transpose(1, 2) @ weighted - functional.logsigmoid(-logits).transpose(1, 2) @ silent
-    orders = torch.stack([sum((cost[:, i, j] for i, j in enumerate(order)), cost.new_zeros(len(cost))) for order in PERMUTATIONS], dim=1)
-    return orders.min(dim=1).values.mean() / LABELS
+    return torch.stack([sum((cost[:, i, j] for i, j in enumerate(order)), cost.new_zeros(len(cost))) for order in PERMUTATIONS], dim=1)
 
 
 def voice_target(activity: torch.Tensor, people: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:

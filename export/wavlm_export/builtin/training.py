@@ -359,13 +359,22 @@ def train(recipe: Recipe, report: Callable[[str], None] = lambda _: None) -> Pat
 
 
 def trainer_of(recipe: Recipe, rank: int = 0) -> Trainer:
-    """The trainer that a recipe asks for; one that asks for frames in one place and not in the other raises :class:`OptionError`."""
-    if recipe.training.frames_weight:
+    """The trainer that a recipe asks for; one whose settings contradict each other raises :class:`OptionError`."""
+    settings = recipe.training
+    if settings.only_activity and (settings.frames_weight or settings.only_voice):
+        raise OptionError("training.only_activity leaves the voice head as it is: set neither frames_weight nor only_voice with it.")
+    if settings.frames_weight:
         from wavlm_export.builtin.frame_training import FrameTrainer
 
         return FrameTrainer(recipe, rank)
-    if recipe.training.only_frames or recipe.training.voice_states:
+    if settings.only_frames or settings.voice_states:
         raise OptionError("training.only_frames and training.voice_states are for learning a teacher's frames: set training.frames_weight.")
+    if settings.only_activity:
+        from wavlm_export.builtin.activity_training import ActivityTrainer
+
+        return ActivityTrainer(recipe, rank)
+    if settings.activity_teachers:
+        raise OptionError("training.activity_teachers are for learning activity alone: set training.only_activity.")
     return Trainer(recipe, rank)
 
 

@@ -1,0 +1,77 @@
+"""Training of the transformer and the activity head alone, on convolutions and with a voice head that stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from transformers import WavLMForAudioFrameClassification
+
+from wavlm_diarizer.errors import OptionError
+from wavlm_export.builtin import losses, training
+from wavlm_export.builtin.config import LABELS
+from wavlm_export.builtin.model import mixed_states
+
+if TYPE_CHECKING:
+    from wavlm_export.builtin.config import Recipe
+    from wavlm_export.builtin.model import Student
+
+
+class ActivityLearner(torch.nn.Module):
+    """A student of which only what comes after the state before the first layer is to learn."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+        student.requires_grad_(requires_grad=False)
+        for part in (student.sd.wavlm.encoder.layers, student.sd.classifier):
+            part.requires_grad_(requires_grad=True)
+        student.sd.layer_weights.requires_grad_(requires_grad=True)
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        """Logits ``[batch, frames, 3]`` for ``[batch, n]``."""
+        _, states = self.student.states(samples)
+        logits: torch.Tensor = self.student.sd.classifier(mixed_states(torch.stack(states, dim=1), self.student.sd.layer_weights))
+        return logits
+
+
+class ActivityTrainer(training.Trainer):
+    """A trainer of activity by the truth and by what other checkpoints say."""
+
+    def __init__(self, recipe: Recipe, rank: int = 0) -> None:
+        """Raises :class:`OptionError` for a teacher that is not there or has another number of labels."""
+        # Nobody's place is asked for, so nobody's has to be found.
+        super().__init__(replace(recipe, data=replace(recipe.data, voice_teacher="")), rank)
+        self._teachers = [_teacher(name).to(self.device) for name in self.settings.activity_teachers]
+
+    def whole(self) -> torch.nn.Module:
+        """The student without its helper heads."""
+        return ActivityLearner(self.student)
+
+    def parts(self, batch: training.Batch) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        """The loss of a batch of :class:`conversations.Conversation`."""
+        samples, activity, counted = batch[:3]
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.answer(samples)
+            with torch.inference_mode():
+                said = [teacher(samples).logits for teacher in self._teachers]
+        frames = logits.shape[1]
+        activity, counted = activity[:, :frames], counted[:, :frames]
+        weighted = counted * (1 + self.settings.overlap_weight * (activity.sum(dim=-1) > 1))
+        target = activity
+        if said:
+            heard = torch.stack([losses.in_order(one[:, :frames], activity, counted) for one in said]).mean(dim=0)
+            target = (1 - self.settings.taught) * activity + self.settings.taught * heard
+        return {"activity": losses.activity_loss(logits, target, weighted)}, {"activity": 1.0}
+
+
+def _teacher(name: str) -> WavLMForAudioFrameClassification:
+    """A checkpoint that is only asked."""
+    if not Path(name).is_dir():
+        raise OptionError(f"There is no checkpoint {name} to learn activity from.")
+    teacher = WavLMForAudioFrameClassification.from_pretrained(Path(name)).eval().requires_grad_(requires_grad=False)
+    if teacher.config.num_labels != LABELS:
+        raise OptionError(f"{name} tells {teacher.config.num_labels} speakers apart, not {LABELS}: it cannot teach activity.")
+    return teacher
