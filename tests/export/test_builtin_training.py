@@ -338,6 +338,8 @@ def test_activity_alone_leaves_the_voices_as_they_are_and_learns_from_what_other
     assert changed
     assert all(key.startswith(learns) for key in changed)
     assert {"sd.layer_weights", "sd.classifier.weight"} <= changed
+    trainer.save()
+    assert training.trainer_of(replace(asked, data=replace(asked.data, unseen=("voice2", "voice3")))).step == 1
 
 
 def test_what_is_wholly_taught_by_itself_has_nothing_to_learn(recipe: config.Recipe, tmp_path: Path) -> None:

@@ -162,7 +162,8 @@ class Trainer:
             )
         if not self.student.centres.requires_grad:
             # A teacher's centres belong to the voices of now: more of them may have come since.
-            state["student"]["centres"] = self.student.centres.detach()
+            (name,) = (key for key in state["student"] if key.split(".")[-1] == "centres")
+            state["student"][name] = self.student.centres.detach()
         self.learner.load_state_dict(state["student"])
         if self._mean and "mean" in state:
             self._mean.load(state["mean"])
