@@ -22,7 +22,7 @@ from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import config, model, projection, takes, together, training
 from wavlm_export.builtin.__main__ import main
 from wavlm_export.builtin.conversations_of_takes import ConversationsOfTakes
-from wavlm_export.builtin.frame_losses import FrameLoss
+from wavlm_export.builtin.frame_losses import FrameLoss, apart_loss
 from wavlm_export.builtin.frame_teacher import FrameTeacher
 from wavlm_export.builtin.frame_training import FrameTrainer
 from wavlm_export.builtin.mean_weights import MeanWeights
@@ -233,6 +233,32 @@ def test_the_teachers_own_frames_lose_nothing(taught: config.Recipe, teacher: Pa
     nobody = loss(student, late[:, 3:-3].requires_grad_(), same, late, early, torch.full_like(owner, -1), pooled)
     assert nobody.item() == 0.0
     nobody.backward()
+
+
+def test_a_place_is_told_apart_from_those_of_others_but_not_from_its_like() -> None:
+    places = torch.eye(4)
+    others = torch.cat((2 * torch.eye(4), torch.tensor([[0.6, 0.8, 0.0, 0.0]])))
+    assert apart_loss(places, places, others).item() < 1e-6
+    # Between two people it cannot be sure, and at somebody else's place it is wrong.
+    between = apart_loss((places + places.flip(0)) / 2, places, others)
+    assert between.item() > np.log(2)
+    assert apart_loss(places.flip(0), places, others).item() > 15
+    # With nobody else there is nothing to tell apart.
+    assert apart_loss(places[:1].flip(1), places[:1], others[:1]).item() == 0.0
+
+
+def test_places_told_apart_are_asked_for_by_weight(taught: config.Recipe, teacher: Path) -> None:
+    made, last = takes.Takes(taught.takes.folder), FrameTeacher(teacher).last
+    student = model.Student(taught.model, 2)
+    late = torch.from_numpy(made[1].late.astype(np.float32))[None]
+    early = torch.zeros(1, late.shape[1], made[1].early.shape[1])
+    owner, pooled = torch.zeros(1, late.shape[1], dtype=torch.long), torch.rand(1, 1, 2 * late.shape[2])
+    values = [
+        FrameLoss(made, last, place=place, apart=apart)(student, late, early, late, early, owner, pooled).item()
+        for place, apart in ((0.0, 0.0), (2.0, 0.0), (0.0, 1.0))
+    ]
+    assert values[0] < values[1]
+    assert values[0] < values[2]
 
 
 def test_training_learns_frames_and_activity_and_resumes(taught: config.Recipe, tmp_path: Path) -> None:

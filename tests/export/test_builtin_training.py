@@ -22,7 +22,7 @@ import torch
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import config, evaluation, losses, model, projection, training, voice_teacher
+from wavlm_export.builtin import config, evaluation, losses, model, projection, training, voice_teacher, voices
 from wavlm_export.builtin.__main__ import main
 from wavlm_export.builtin.prepare import prepare
 
@@ -369,6 +369,28 @@ def test_what_others_say_is_put_in_the_order_of_the_truth() -> None:
     for order in itertools.permutations(range(3)):
         logits = 8 * activity[:, :, list(order)] - 4
         assert torch.allclose(losses.in_order(logits, activity, torch.ones(1, 40)), torch.sigmoid(8 * activity - 4))
+
+
+def test_alike_people_are_drawn_together_as_often_as_asked(recipe: config.Recipe, teacher: Path) -> None:
+    pytest.importorskip("kaldi_native_fbank")
+    with pytest.raises(OptionError, match=r"set data\.voice_teacher"):
+        training.cast(replace(recipe, simulation=replace(recipe.simulation, alike=0.5)))
+    placed = replace(recipe, data=replace(recipe.data, voice_teacher=str(teacher)), simulation=replace(recipe.simulation, alike=1.0))
+    assert len(training.cast(placed).draw(3, np.random.default_rng(0))) == 3
+    # Of 90 people, those around a circle are the most alike to whom they stand beside; nobody is drawn twice in another guise.
+    people = voices.Cast(
+        [replace(voice, name=f"{number}") for number in range(15) for voice in training.cast(recipe).voices[:2]], (1.0, 0.9, 1.1)
+    )
+    angle = 2 * np.pi * np.arange(len(people)) / len(people)
+    places = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+    random = np.random.default_rng(1)
+    pairs = [people.alike(places, 1.0).draw(2, random) for _ in range(200)]
+    near = [(places[one] @ places[other]) > np.cos(0.4 * np.pi) for one, other in pairs]
+    assert all(near)
+    assert all(one // 3 != other // 3 for one, other in pairs)
+    mixed = [people.alike(places, 0.5).draw(2, random) for _ in range(400)]
+    far = np.mean([(places[one] @ places[other]) < np.cos(0.4 * np.pi) for one, other in mixed])
+    assert 0.2 < far < 0.4
 
 
 def test_a_run_goes_on_with_more_voices_if_a_teacher_places_them(recipe: config.Recipe, teacher: Path, tmp_path: Path) -> None:

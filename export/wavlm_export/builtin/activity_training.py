@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,10 +39,11 @@ class ActivityLearner(torch.nn.Module):
 class ActivityTrainer(training.Trainer):
     """A trainer of activity by the truth and by what other checkpoints say."""
 
+    learns_places = False
+
     def __init__(self, recipe: Recipe, rank: int = 0) -> None:
         """Raises :class:`OptionError` for a teacher that is not there or has another number of labels."""
-        # Nobody's place is asked for, so nobody's has to be found.
-        super().__init__(replace(recipe, data=replace(recipe.data, voice_teacher="")), rank)
+        super().__init__(recipe, rank)
         self._teachers = [_teacher(name).to(self.device) for name in self.settings.activity_teachers]
 
     def whole(self) -> torch.nn.Module:

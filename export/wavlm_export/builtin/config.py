@@ -58,6 +58,8 @@ class Simulation:
     """Length of a window."""
     speakers: tuple[float, ...] = (0.1, 0.22, 0.42, 0.2, 0.06)
     """How often 0, 1, 2, 3 and 4 people speak. Frames in which the fourth of them talks have no label to give and do not count."""
+    alike: float = 0.0
+    """How often the people of a window are among those that the voice teacher finds most alike."""
     full_overlap: float = 0.15
     """How often people talk at once without regard for each other, as in LibriMix, instead of taking turns."""
     laid_over: float = 0.2
@@ -156,6 +158,10 @@ class Training:
     frames_weight: float = 0.0
     """Weight of learning the voice teacher's frames, from conversations of takes; with it, of the other weights of losses only
     ``overlap_weight`` counts."""
+    frames_place: float = 1.0
+    """Within the loss of frames, weight of where the teacher's last layer puts what is pooled of them,"""
+    frames_apart: float = 0.0
+    """and of telling that place apart from those of other people's takes."""
     only_frames: bool = False
     """Convolutions and voice head learn these frames and nothing else; the transformer and the activity head stay as they are. Three times
     the audio in the same time."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,10 +59,11 @@ class FrameLearner(torch.nn.Module):
 class FrameTrainer(training.Trainer):
     """A trainer of conversations of takes."""
 
+    learns_places = False
+
     def __init__(self, recipe: Recipe, rank: int = 0) -> None:
         """Raises :class:`OptionError` without takes or their teacher, or if the voice head cannot make the teacher's frames."""
         self._takes, self._last = Takes(recipe.takes.folder), FrameTeacher(recipe.data.voice_teacher).last
-        self._loss = FrameLoss(self._takes, self._last)
         width, frames = len(self._last[1]), self._takes[0].late.shape[1]
         sizes = recipe.model
         if (sizes.tdnn[-1], sizes.tdnn_kernel[-1], sizes.embedding) != (frames, 1, width):
@@ -71,13 +71,12 @@ class FrameTrainer(training.Trainer):
                 f"The voice teacher's frames have {frames} numbers and its embeddings {width}: set the last of model.tdnn to {frames}, "
                 f"the last of model.tdnn_kernel to 1, and model.embedding to {width}."
             )
-        # Nobody's place is asked for, so nobody's has to be found.
-        super().__init__(replace(recipe, data=replace(recipe.data, voice_teacher="")), rank)
+        settings = recipe.training
+        self._loss = FrameLoss(self._takes, self._last, place=settings.frames_place, apart=settings.frames_apart)
+        super().__init__(recipe, rank)
         self._loss.to(self.device)
-        noise, settings = prepare.noises(recipe.data.noises), recipe.takes
-        self.conversations = ConversationsOfTakes(
-            self._takes, training.cast(recipe), recipe.simulation, recipe.training.seed, noise, settings.labels_weight
-        )
+        noise, labels = prepare.noises(recipe.data.noises), recipe.takes.labels_weight
+        self.conversations = ConversationsOfTakes(self._takes, training.cast(recipe), recipe.simulation, settings.seed, noise, labels)
 
     def whole(self) -> FrameLearner:
         """The student with its teacher's last layer, which stays, and what makes the teacher's early frames of one of its states."""

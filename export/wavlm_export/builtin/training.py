@@ -68,11 +68,19 @@ class From(Sampler[list[int]]):
 
 
 def cast(recipe: Recipe) -> voices.Cast:
-    """The people of the training: every packed voice that is not held out."""
+    """The people of the training: every packed voice that is not held out.
+
+    Raises :class:`OptionError` if alike ones are to be drawn together and there is no voice teacher.
+    """
     every = voices.load(recipe.data.packed)
     kept = [one for one in every if one.name not in recipe.data.unseen]
-    simulation = recipe.simulation
-    return voices.Cast(kept, simulation.speeds, simulation.tracts, simulation.unlike_itself)
+    simulation, teacher = recipe.simulation, recipe.data.voice_teacher
+    people = voices.Cast(kept, simulation.speeds, simulation.tracts, simulation.unlike_itself)
+    if not simulation.alike:
+        return people
+    if not teacher:
+        raise OptionError("simulation.alike asks a voice teacher who is alike: set data.voice_teacher.")
+    return people.alike(voice_teacher.centres(people, teacher, Path(recipe.data.packed))[0], simulation.alike)
 
 
 def simulated(recipe: Recipe, simulation: Simulation, seed: int, batches: int) -> DataLoader[tuple[Any, ...]]:
@@ -97,6 +105,9 @@ def _loader(conversations: Conversations | ConversationsOfTakes, numbers: From, 
 class Trainer:
     """A student, its optimisers and the step it has come to."""
 
+    learns_places = True
+    """Whether a voice teacher, if there is one, is asked for the places of people."""
+
     def __init__(self, recipe: Recipe, rank: int = 0) -> None:
         """``rank``: which of the recipe's processes this is."""
         self.recipe, self.settings, self.rank = recipe, recipe.training, rank
@@ -106,11 +117,11 @@ class Trainer:
         noise = prepare.noises(recipe.data.noises)
         people, teacher = cast(recipe), recipe.data.voice_teacher
         placed, listener = None, None
-        if teacher:
+        if teacher and self.learns_places:
             centres, middle = voice_teacher.centres(people, teacher, Path(recipe.data.packed))
             placed = torch.from_numpy(centres)
             listener = voice_teacher.Listener(teacher, middle) if self.settings.heard_weight else None
-        elif self.settings.heard_weight:
+        elif self.settings.heard_weight and not teacher:
             raise OptionError("training.heard_weight asks a voice teacher: set data.voice_teacher.")
         self.conversations: Conversations | ConversationsOfTakes = Conversations(
             people, recipe.simulation, self.settings.seed, noise, listener

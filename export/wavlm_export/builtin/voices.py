@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 INDEX = "voices.json"
 LONG_CLIP, LEAST_PIECE = 150, 100
 """Frames: a clip longer than the one may be entered in its middle, so that at least the other are left."""
+NEAREST = 30
+"""From so many of the people who are most alike to somebody another one is drawn."""
 BREATH, APART = 6.0, 60.0
 """Frames that pass on average between the clips of one who goes on talking, and between utterances that are unrelated."""
 HESITATION = (15, 60)
@@ -91,6 +93,15 @@ class Cast:
         # Long voices more often, but not in proportion, so that the short ones are heard: all under a minute equally.
         weight = np.sqrt([max(voice.seconds, 60.0) for voice in voices])
         self._weight = weight / weight.sum()
+        self._places, self._often_alike = np.zeros((0, 0), dtype=np.float32), 0.0
+
+    def alike(self, places: NDArray[np.float32], often: float) -> Cast:
+        """This cast, with people who are hard to tell apart drawn together so often.
+
+        ``places``: unit vectors ``[people, width]``, of which those of alike people are near each other.
+        """
+        self._places, self._often_alike = places, often
+        return self
 
     def __len__(self) -> int:
         """Number of people: voices times speeds times tracts."""
@@ -109,8 +120,20 @@ class Cast:
     def draw(self, count: int, random: np.random.Generator) -> list[int]:
         """``count`` people with different voices, or fewer if there are not as many voices; the number of each, below ``len(self)``."""
         count = min(count, len(self.voices))
+        if self._often_alike and count > 1 and random.random() < self._often_alike:
+            return self._draw_alike(count, random)
         chosen = random.choice(len(self.voices), count, replace=False, p=self._weight)
         return [int(voice) * self._each + int(random.integers(self._each)) for voice in chosen]
+
+    def _draw_alike(self, count: int, random: np.random.Generator) -> list[int]:
+        """Somebody, and people with other voices who are among the most alike to them."""
+        (first,) = self.draw(1, random)
+        chosen, voice = [first], np.arange(len(self)) // self._each
+        nearest = np.argsort(-(self._places @ self._places[first]), kind="stable")
+        for _ in range(count - 1):
+            others = nearest[~np.isin(voice[nearest], voice[chosen])]
+            chosen.append(int(random.choice(others[:NEAREST])))
+        return [int(person) for person in random.permutation(chosen)]
 
     def speak(
         self, person: int, frames: int, random: np.random.Generator, manner: Manner = Manner()
