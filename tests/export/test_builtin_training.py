@@ -22,7 +22,7 @@ import torch
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import config, evaluation, losses, model, projection, training, voice_teacher, voices
+from wavlm_export.builtin import activity_training, config, evaluation, losses, model, projection, training, voice_teacher, voices
 from wavlm_export.builtin.__main__ import main
 from wavlm_export.builtin.prepare import prepare
 
@@ -342,7 +342,11 @@ def test_activity_alone_leaves_the_voices_as_they_are_and_learns_from_what_other
     assert training.trainer_of(replace(asked, data=replace(asked.data, unseen=("voice2", "voice3")))).step == 1
 
 
-def test_what_is_wholly_taught_by_itself_has_nothing_to_learn(recipe: config.Recipe, tmp_path: Path) -> None:
+def test_what_is_wholly_taught_by_itself_has_nothing_to_learn(
+    recipe: config.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Untrained, it confuses everybody.
+    monkeypatch.setattr(activity_training, "CONFUSED", 2.0)
     model.save(model.Student(SIZES, 3), tmp_path / "own")
     own = str(tmp_path / "own" / "sd")
     asked = moved(recipe, tmp_path / "run", start=own, only_activity=True, activity_teachers=(own,), taught=1.0)
@@ -361,6 +365,21 @@ def test_activity_alone_with_what_contradicts_it_or_without_its_teachers_is_refu
     ):
         with pytest.raises(OptionError, match=message):
             training.trainer_of(moved(recipe, tmp_path / "run", **changes))
+
+
+def test_who_confuses_people_does_not_teach() -> None:
+    activity = torch.zeros(2, 40, 3)
+    activity[:, :20, 0], activity[:, 20:, 1] = 1, 1
+    unsure = (2 * activity - 1)[:, :, [2, 0, 1]]
+    # In the second window it takes both for one person.
+    confused = unsure.clone()
+    confused[1, 20:] = confused[1, :20]
+    counted, likely = torch.ones(2, 40), torch.sigmoid(2 * activity - 1)
+    assert torch.allclose(activity_training.taught(activity, counted, [unsure, unsure], 0.5), (activity + likely) / 2)
+    one = activity_training.taught(activity, counted, [confused], 0.5)
+    assert torch.allclose(one[0], (activity + likely)[0] / 2)
+    assert torch.equal(one[1], activity[1])
+    assert torch.allclose(activity_training.taught(activity, counted, [confused, unsure], 0.5), (activity + likely) / 2)
 
 
 def test_what_others_say_is_put_in_the_order_of_the_truth() -> None:

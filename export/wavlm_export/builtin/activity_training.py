@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from wavlm_export.builtin.model import Student
 
 
+CONFUSED = 0.1
+"""A teacher that hears somebody else, in this share of the frames in which one person speaks, confuses the people of a window."""
+
+
 class ActivityLearner(torch.nn.Module):
     """A student of which only what comes after the state before the first layer is to learn."""
 
@@ -60,11 +64,25 @@ class ActivityTrainer(training.Trainer):
         frames = logits.shape[1]
         activity, counted = activity[:, :frames], counted[:, :frames]
         weighted = counted * (1 + self.settings.overlap_weight * (activity.sum(dim=-1) > 1))
-        target = activity
-        if said:
-            heard = torch.stack([losses.in_order(one[:, :frames], activity, counted) for one in said]).mean(dim=0)
-            target = (1 - self.settings.taught) * activity + self.settings.taught * heard
+        target = taught(activity, counted, [one[:, :frames] for one in said], self.settings.taught) if said else activity
         return {"activity": losses.activity_loss(logits, target, weighted)}, {"activity": 1.0}
+
+
+def taught(activity: torch.Tensor, counted: torch.Tensor, said: list[torch.Tensor], share: float) -> torch.Tensor:
+    """The truth ``[batch, frames, 3]`` with so large a share of what teachers say, of whose logits ``said`` is.
+
+    Teachers know better where speech begins and ends. Who speaks is known: in a window in which one of them confuses people it does not
+    count, and where none is left, only the truth does.
+    """
+    sole = (activity.sum(dim=-1) == 1) & (counted > 0)
+    heard, trusted = torch.zeros_like(activity), torch.zeros_like(activity[:, :1, :1])
+    for one in said:
+        likely = losses.in_order(one, activity, counted)
+        own, other = (likely * activity).sum(dim=-1), (likely * (1 - activity)).amax(dim=-1)
+        confused = (sole & (other > own)).sum(dim=1) / sole.sum(dim=1).clamp(min=1)
+        trust = (confused < CONFUSED).to(activity.dtype)[:, None, None]
+        heard, trusted = heard + trust * likely, trusted + trust
+    return torch.where(trusted > 0, (1 - share) * activity + share * heard / trusted.clamp(min=1), activity)
 
 
 def _teacher(name: str) -> WavLMForAudioFrameClassification:
