@@ -22,7 +22,7 @@ import torch
 from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import activity_training, config, evaluation, losses, model, projection, training, voice_teacher, voices
+from wavlm_export.builtin import config, evaluation, losses, model, projection, training, voice_teacher, voices
 from wavlm_export.builtin.__main__ import main
 from wavlm_export.builtin.prepare import prepare
 
@@ -324,70 +324,6 @@ def test_frozen_convolutions_and_all_but_the_voice_head_stay_as_they_were(recipe
         same = {key for key, value in before.items() if torch.equal(value, after[key])}
         assert {key for key in before if key.startswith(fixed)} <= same
         assert {key for key in before if key.startswith(("sv.tdnn", "sv.feature_extractor"))}.isdisjoint(same)
-
-
-def test_activity_alone_leaves_the_voices_as_they_are_and_learns_from_what_others_say(recipe: config.Recipe, tmp_path: Path) -> None:
-    model.save(model.Student(SIZES, 3), tmp_path / "teacher")
-    asked = moved(recipe, tmp_path / "run", only_activity=True, activity_teachers=(str(tmp_path / "teacher" / "sd"),), steps=2)
-    trainer = training.trainer_of(asked)
-    before = {key: value.clone() for key, value in trainer.student.state_dict().items()}
-    batch = next(iter(trainer.batches()))
-    assert set(trainer.learn(batch)) == {"activity"}
-    changed = {key for key, value in trainer.student.state_dict().items() if not torch.equal(value, before[key])}
-    learns = ("sd.wavlm.encoder.layers", "sd.layer_weights", "sd.classifier", "sv.wavlm.encoder.layers")
-    assert changed
-    assert all(key.startswith(learns) for key in changed)
-    assert {"sd.layer_weights", "sd.classifier.weight"} <= changed
-    trainer.save()
-    assert training.trainer_of(replace(asked, data=replace(asked.data, unseen=("voice2", "voice3")))).step == 1
-
-
-def test_what_is_wholly_taught_by_itself_has_nothing_to_learn(
-    recipe: config.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Untrained, it confuses everybody.
-    monkeypatch.setattr(activity_training, "CONFUSED", 2.0)
-    model.save(model.Student(SIZES, 3), tmp_path / "own")
-    own = str(tmp_path / "own" / "sd")
-    asked = moved(recipe, tmp_path / "run", start=own, only_activity=True, activity_teachers=(own,), taught=1.0)
-    trainer = training.trainer_of(asked)
-    parts, _ = trainer.parts(next(iter(trainer.batches())))
-    parts["activity"].backward()
-    assert float(parts["activity"].detach()) > 0.1
-    assert float(trainer.student.sd.classifier.bias.grad.abs().max()) < 1e-3
-
-
-def test_activity_alone_with_what_contradicts_it_or_without_its_teachers_is_refused(recipe: config.Recipe, tmp_path: Path) -> None:
-    for changes, message in (
-        ({"only_activity": True, "only_voice": True}, "leaves the voice head"),
-        ({"only_activity": True, "activity_teachers": (str(tmp_path / "none"),)}, "There is no checkpoint"),
-        ({"activity_teachers": ("somebody",)}, r"set training\.only_activity"),
-    ):
-        with pytest.raises(OptionError, match=message):
-            training.trainer_of(moved(recipe, tmp_path / "run", **changes))
-
-
-def test_who_confuses_people_does_not_teach() -> None:
-    activity = torch.zeros(2, 40, 3)
-    activity[:, :20, 0], activity[:, 20:, 1] = 1, 1
-    unsure = (2 * activity - 1)[:, :, [2, 0, 1]]
-    # In the second window it takes both for one person.
-    confused = unsure.clone()
-    confused[1, 20:] = confused[1, :20]
-    counted, likely = torch.ones(2, 40), torch.sigmoid(2 * activity - 1)
-    assert torch.allclose(activity_training.taught(activity, counted, [unsure, unsure], 0.5), (activity + likely) / 2)
-    one = activity_training.taught(activity, counted, [confused], 0.5)
-    assert torch.allclose(one[0], (activity + likely)[0] / 2)
-    assert torch.equal(one[1], activity[1])
-    assert torch.allclose(activity_training.taught(activity, counted, [confused, unsure], 0.5), (activity + likely) / 2)
-
-
-def test_what_others_say_is_put_in_the_order_of_the_truth() -> None:
-    activity = torch.zeros(1, 40, 3)
-    activity[0, :20, 0], activity[0, 15:30, 1], activity[0, 35:, 2] = 1, 1, 1
-    for order in itertools.permutations(range(3)):
-        logits = 8 * activity[:, :, list(order)] - 4
-        assert torch.allclose(losses.in_order(logits, activity, torch.ones(1, 40)), torch.sigmoid(8 * activity - 4))
 
 
 def test_alike_people_are_drawn_together_as_often_as_asked(recipe: config.Recipe, teacher: Path) -> None:

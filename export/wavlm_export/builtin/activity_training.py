@@ -11,7 +11,7 @@ from transformers import WavLMForAudioFrameClassification
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import losses, training
 from wavlm_export.builtin.config import LABELS
-from wavlm_export.builtin.model import mixed_states
+from wavlm_export.builtin.model import activity_weights, mixed_states
 
 if TYPE_CHECKING:
     from wavlm_export.builtin.config import Recipe
@@ -29,9 +29,8 @@ class ActivityLearner(torch.nn.Module):
         super().__init__()
         self.student = student
         student.requires_grad_(requires_grad=False)
-        for part in (student.sd.wavlm.encoder.layers, student.sd.classifier):
-            part.requires_grad_(requires_grad=True)
-        student.sd.layer_weights.requires_grad_(requires_grad=True)
+        for weight in activity_weights(student):
+            weight.requires_grad = True
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Logits ``[batch, frames, 3]`` for ``[batch, n]``."""

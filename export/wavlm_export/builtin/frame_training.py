@@ -12,7 +12,7 @@ from wavlm_export.builtin import losses, prepare, training
 from wavlm_export.builtin.conversations_of_takes import ConversationsOfTakes
 from wavlm_export.builtin.frame_losses import FrameLoss
 from wavlm_export.builtin.frame_teacher import FrameTeacher
-from wavlm_export.builtin.model import mixed_states
+from wavlm_export.builtin.model import activity_weights, mixed_states
 from wavlm_export.builtin.normed_head import NormedHead
 from wavlm_export.builtin.takes import Takes
 
@@ -89,10 +89,8 @@ class FrameTrainer(training.Trainer):
             if heard:
                 student.sv.layer_weights[heard:] = LEFT_OUT
         if settings.only_frames:
-            for part in (student.sd.wavlm.encoder.layers, student.sd.classifier):
-                part.requires_grad_(requires_grad=False)
-            student.sd.layer_weights.requires_grad_(requires_grad=False)
-            student.sv.layer_weights.requires_grad_(requires_grad=False)
+            for weight in (*activity_weights(student), student.sv.layer_weights):
+                weight.requires_grad = False
         self.frame_learner = FrameLearner(student, self._takes[0].early.shape[1], only_frames=settings.only_frames)
         if self.voice_taken:
             some = [one.samples.astype(np.float32) / 32768 for one in (self._takes[number] for number in range(min(len(self._takes), 32)))]

@@ -252,6 +252,11 @@ def freeze(student: Student, convolutions: int, *, only_voice: bool = False) -> 
     extractor._requires_grad = False  # noqa: SLF001
 
 
+def activity_weights(student: Student) -> list[torch.nn.Parameter]:
+    """The weights that a voice head on the first state does not need: the transformer's layers and the activity head."""
+    return [*student.sd.wavlm.encoder.layers.parameters(), *student.sd.classifier.parameters(), student.sd.layer_weights]
+
+
 def save(student: Student, folder: str | Path) -> None:
     """Write ``sd`` and ``sv`` as :func:`save_pair` does."""
     save_pair(student.sd, student.sv, folder)
