@@ -386,6 +386,24 @@ def test_what_the_head_pools_is_projected_in_place_of_its_last_layer(taught: con
     assert np.linalg.norm(voices.mean(axis=0)) < 0.5
 
 
+def test_the_teachers_last_layer_takes_the_place_of_the_heads(taught: config.Recipe, teacher: Path, tmp_path: Path) -> None:
+    run = replace(moved(taught, tmp_path / "run", steps=1), projection=config.Projection(alone=16, conversations=8, taught=True))
+    source = training.train(run) / "sd"
+    changed = projection.project(run, str(source), tmp_path / "projected", str)
+    after = WavLMForXVector.from_pretrained(changed.with_name("sv"))
+    assert after.config.xvector_output_dim == WIDE
+    np.testing.assert_array_equal(after.feature_extractor.weight.detach().numpy(), FrameTeacher(teacher).last[0])
+    student = model.Student(taught.model, 2).eval()
+    model.start_from(student, changed)
+    voices, _ = projection.heard(run, student, student.embeddings)
+    assert np.abs(voices.mean(axis=0)).max() < 0.05 * voices.std()
+    other = replace(run, model=replace(run.model, tdnn=(16, 16, 2 * LATE)))
+    wider = training.train(moved(other, tmp_path / "wider", steps=1, frames_weight=0.0)) / "sd"
+    with pytest.raises(OptionError, match=f"what its teacher does, {2 * LATE} numbers, not {4 * LATE}"):
+        projection.project(other, str(wider), tmp_path / "refused", str)
+    assert not (tmp_path / "refused").exists()
+
+
 def test_other_sizes_than_the_teachers_are_refused(taught: config.Recipe, tmp_path: Path) -> None:
     other = moved(replace(taught, model=replace(taught.model, embedding=7)), tmp_path)
     with pytest.raises(OptionError, match=r"set training\.frames_weight"):

@@ -218,6 +218,9 @@ class Projection:
     """Numbers of an embedding afterwards."""
     pooled: bool = False
     """Project what the head pools, and so take the place of its last layer, instead of following it."""
+    taught: bool = False
+    """Instead of discriminants, take the voice teacher's last layer in place of the head's, less the mean of what it makes of the voices
+    that are heard: for a head that learned the teacher's frames. Neither width nor shrinkage counts then."""
     shrinkage: float = 0.2
     """Share of the variance within people that is taken for the same in all directions."""
     alone: int = 4000

@@ -3,7 +3,8 @@
 The embeddings of one person differ from window to window: other words, another room, noise, who else talks. Linear discriminant analysis
 finds the directions in which they differ little compared with how far people lie apart, and weighs those; the others are left out, so the
 embeddings become shorter too (for its place in speaker recognition see Dehak et al. 2011, "Front-end factor analysis for speaker
-verification"). Being linear, it costs nothing: it is multiplied into the head's last layer, or takes its place.
+verification"). Being linear, it costs nothing: it is multiplied into the head's last layer, or takes its place. A head whose frames are
+those of a teacher may have the teacher's last layer instead, which heard thousands of people; of ours it learns where they lie on average.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from transformers import WavLMForAudioFrameClassification, WavLMForXVector
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import losses, model, training
+from wavlm_export.builtin.frame_teacher import FrameTeacher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +41,15 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     """Write the pair of ``checkpoint`` (its ``sd`` folder; default: the run's own) with a projected voice head as ``output/sd`` and ``sv``.
 
     The projection is learned on conversations of the packed voices that are not held out. The path of ``output/sd``. Raises
-    :class:`OptionError` if there is no voice head, if it is projected already (unless what it pools is projected), or if too few people
-    were heard.
+    :class:`OptionError` if there is no voice head, if it is projected already (unless what it pools is projected), if too few people
+    were heard, or if the teacher's last layer does not fit what is pooled.
     """
     source = training.trained(recipe, checkpoint)
     beside = model.needed_voice_folder(source)
     head = WavLMForXVector.from_pretrained(beside)
     settings = recipe.projection
-    if not settings.pooled and head.config.xvector_output_dim != recipe.model.embedding:
+    pooled = settings.pooled or settings.taught
+    if not pooled and head.config.xvector_output_dim != recipe.model.embedding:
         raise OptionError(
             f"The voices of {beside} have {head.config.xvector_output_dim} numbers, not model.embedding = {recipe.model.embedding}: "
             "a head is projected once, after its training."
@@ -54,16 +57,18 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
     torch.set_num_threads(recipe.training.threads)
     student = model.Student(model.like(recipe.model, source), 2)
     model.start_from(student, source)
-    voices, people = heard(recipe, student.eval(), student.statistics if settings.pooled else student.embeddings)
+    voices, people = heard(recipe, student.eval(), student.statistics if pooled else student.embeddings)
     report(f"{len(people)} voices of {len(np.unique(people))} people")
-    if settings.pooled:
+    if settings.taught:
+        narrow = with_last_layer(head, *of_teacher(voices, FrameTeacher(recipe.data.voice_teacher).last))
+    elif settings.pooled:
         narrow = with_last_layer(head, *of_pooled(voices, people, settings))
     else:
         scale = float(np.linalg.norm(voices, axis=1).mean())
         unit = voices / (np.linalg.norm(voices, axis=1, keepdims=True) + 1e-9)
         narrow = projected(head, discriminants(unit, people, settings.width, settings.shrinkage) / scale, scale * unit.mean(axis=0))
     model.save_pair(WavLMForAudioFrameClassification.from_pretrained(source), narrow, output)
-    report(f"voices of {settings.width} numbers: {Path(output) / 'sd'}")
+    report(f"voices of {narrow.config.xvector_output_dim} numbers: {Path(output) / 'sd'}")
     return Path(output) / "sd"
 
 
@@ -124,6 +129,22 @@ def of_pooled(
     middle, spread = statistics.mean(axis=0), statistics.std(axis=0) + 1e-6
     weight = discriminants((statistics - middle) / spread, people, settings.width, settings.shrinkage) / spread[:, None]
     return weight.T, -middle @ weight
+
+
+def of_teacher(
+    statistics: NDArray[np.float64], last: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weight ``[width, dim]`` and bias ``[width]`` of the teacher's ``last`` layer, moved so that the mean of what is pooled makes zeros.
+
+    ``statistics``: what is pooled ``[n, dim]``.
+    """
+    weight = last[0].astype(np.float64)
+    if weight.shape[1] != statistics.shape[1]:
+        raise OptionError(
+            f"projection.taught needs a head that pools what its teacher does, {weight.shape[1]} numbers, not {statistics.shape[1]}: "
+            "its last tdnn width is to be half of that."
+        )
+    return weight, -statistics.mean(axis=0) @ weight.T
 
 
 def projected(head: WavLMForXVector, projection: NDArray[np.float64], centre: NDArray[np.float64]) -> WavLMForXVector:
