@@ -50,6 +50,35 @@ def test_what_is_wholly_taught_by_itself_has_nothing_to_learn(
     assert float(trainer.student.sd.classifier.bias.grad.abs().max()) < 1e-3
 
 
+def test_whose_voice_a_frame_is_is_learned_by_the_state_before_the_last(recipe: config.Recipe, tmp_path: Path) -> None:
+    alone = replace(recipe, simulation=replace(recipe.simulation, seconds=4.0, speakers=(0.0, 1.0)))
+    trainer = training.trainer_of(moved(alone, tmp_path / "run", only_activity=True, places_weight=0.5, steps=2))
+    before = {key: value.clone() for key, value in trainer.student.state_dict().items()}
+    batch = next(iter(trainer.batches()))
+    assert set(trainer.learn(batch)) == {"activity", "places"}
+    changed = {key for key, value in trainer.student.state_dict().items() if not torch.equal(value, before[key])}
+    assert {"voices.weight", "voices.bias"} <= changed
+    assert all(key.startswith(("sd.wavlm.encoder.layers", "sd.layer_weights", "sd.classifier", "voices.", "sv.wavlm")) for key in changed)
+    assert any(key.startswith("sd.wavlm.encoder.layers.0.") for key in changed)
+
+
+def test_a_frame_is_its_owners_and_what_the_same_one_says_elsewhere_is_not_wrong() -> None:
+    torch.manual_seed(5)
+    places = torch.randn(3, 64)
+    mask = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
+    right = places[:, None].expand(-1, 3, -1).clone()
+    # What is said where a row is off does not count.
+    right[0, 2], right[1, 0] = places[1], places[0]
+    people = torch.tensor([4, 7, 9])
+    assert float(losses.owner_loss(right, mask, places, people)) < 1e-3
+    assert float(losses.owner_loss(right.roll(1, dims=0), mask, places, people)) > 10
+    alike = torch.stack((places[0], places[0], places[1]))
+    said = alike[:, None].expand(-1, 3, -1)
+    assert float(losses.owner_loss(said, mask, alike, torch.tensor([4, 4, 9]))) < 1e-3
+    assert float(losses.owner_loss(said, mask, alike, people)) > 0.5
+    assert float(losses.owner_loss(said[:0], mask[:0], alike[:0], people[:0])) == 0
+
+
 def test_activity_alone_with_what_contradicts_it_or_without_its_teachers_is_refused(recipe: config.Recipe, tmp_path: Path) -> None:
     for changes, message in (
         ({"only_activity": True, "only_voice": True}, "leaves the voice head"),

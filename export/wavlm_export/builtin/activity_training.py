@@ -25,22 +25,29 @@ CONFUSED = 0.1
 class ActivityLearner(torch.nn.Module):
     """A student of which only what comes after the state before the first layer is to learn."""
 
-    def __init__(self, student: Student) -> None:
+    def __init__(self, student: Student, *, places: bool = False) -> None:
+        """``places``: it is to say where each frame's voice is, too."""
         super().__init__()
-        self.student = student
+        self.student, self._places = student, places
         student.requires_grad_(requires_grad=False)
-        for weight in activity_weights(student):
+        for weight in activity_weights(student) + (list(student.voices.parameters()) if places else []):
             weight.requires_grad = True
 
-    def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        """Logits ``[batch, frames, 3]`` for ``[batch, n]``."""
+    def forward(self, samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """For ``[batch, n]`` logits ``[batch, frames, 3]``, with places those ``[batch, frames, width]``, and what the voice head pools."""
         _, states = self.student.states(samples)
-        logits: torch.Tensor = self.student.sd.classifier(mixed_states(torch.stack(states, dim=1), self.student.sd.layer_weights))
-        return logits
+        logits = self.student.sd.classifier(mixed_states(torch.stack(states, dim=1), self.student.sd.layer_weights))
+        if not self._places:
+            return logits, None, None
+        with torch.no_grad():
+            frames = self.student.sv.projector(states[0])
+            for layer in self.student.sv.tdnn:
+                frames = layer(frames)
+        return logits, self.student.voices(states[-2]), frames
 
 
 class ActivityTrainer(training.Trainer):
-    """A trainer of activity by the truth and by what other checkpoints say."""
+    """A trainer of activity by the truth and by what other checkpoints say, and of whose voice a frame is by what the voice head says."""
 
     learns_places = False
 
@@ -51,20 +58,31 @@ class ActivityTrainer(training.Trainer):
 
     def whole(self) -> torch.nn.Module:
         """The student without its helper heads."""
-        return ActivityLearner(self.student)
+        return ActivityLearner(self.student, places=self.settings.places_weight > 0)
 
     def parts(self, batch: training.Batch) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
         """The loss of a batch of :class:`conversations.Conversation`."""
-        samples, activity, counted = batch[:3]
+        samples, activity, counted, people = batch[:4]
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.answer(samples)
+            logits, voices, pooled = self.answer(samples)
             with torch.inference_mode():
                 said = [teacher(samples).logits for teacher in self._teachers]
         frames = logits.shape[1]
         activity, counted = activity[:, :frames], counted[:, :frames]
         weighted = counted * (1 + self.settings.overlap_weight * (activity.sum(dim=-1) > 1))
         target = taught(activity, counted, [one[:, :frames] for one in said], self.settings.taught) if said else activity
-        return {"activity": losses.activity_loss(logits, target, weighted)}, {"activity": 1.0}
+        parts = {"activity": losses.activity_loss(logits, target, weighted)}
+        if voices is not None and pooled is not None:
+            parts["places"] = self._places_loss(voices, pooled, losses.voice_target(activity, people, counted), people)
+        return parts, {"activity": 1.0, "places": self.settings.places_weight}
+
+    def _places_loss(self, voices: torch.Tensor, pooled: torch.Tensor, target: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
+        """Names the voice of every frame of whoever is alone for a second, by where the voice head puts all that this person says alone."""
+        window, column, mask = training.alone(pooled, target, people)
+        with torch.no_grad():
+            places = self.student.embeddings(pooled[window], mask)
+        margin = (voices.shape[1] - pooled.shape[1]) // 2
+        return losses.owner_loss(voices[window, margin : margin + pooled.shape[1]], mask, places, people[window, column])
 
 
 def taught(activity: torch.Tensor, counted: torch.Tensor, said: list[torch.Tensor], share: float) -> torch.Tensor:

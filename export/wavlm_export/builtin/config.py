@@ -184,6 +184,9 @@ class Training:
     """With ``only_activity``: Hugging Face folders (``sd``) that say who speaks when in the very same windows,"""
     taught: float = 0.5
     """and what the mean of what they say counts for; the rest is the truth's."""
+    places_weight: float = 0.0
+    """With ``only_activity``: weight of naming at every frame where one person speaks, by the state before the last, whose of all voices in
+    the batch this is, where the voice head puts them. For a head whose embeddings have a mean of about zero, as after ``project``."""
     mean_steps: int = 0
     """The checkpoint has the mean of the weights of about so many steps, the last ones counting most; 0: the weights of the last step."""
     processes: int = 1

@@ -56,6 +56,20 @@ def voice_loss(voices: torch.Tensor, centres: torch.Tensor, target: torch.Tensor
     return functional.cross_entropy(FRAME_SCALE * cosine, target[known], reduction="sum") / known.sum().clamp(min=1)
 
 
+def owner_loss(voices: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
+    """Softmax of the cosines of each row's frames ``[n, frames, width]`` with the places ``[n, width]`` of all rows; 0 without any frame.
+
+    A row is what one person says in one window, ``mask`` ``[n, frames]`` where that is, ``people`` ``[n]`` who it is: what the same one
+    says in other windows is no wrong answer.
+    """
+    on = mask > 0
+    own = torch.arange(len(places), device=places.device)
+    again = (people[:, None] == people) & (own[:, None] != own)
+    cosine = functional.normalize(voices.float(), dim=2) @ functional.normalize(places.float(), dim=1).T
+    apart = (FRAME_SCALE * cosine).masked_fill(again[:, None], -torch.inf)
+    return functional.cross_entropy(apart[on], own[:, None].expand_as(mask)[on], reduction="sum") / on.sum().clamp(min=1)
+
+
 def margin_loss(embeddings: torch.Tensor, centres: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
     """Additive margin softmax (Wang et al. 2018, 1801.05599) of ``[n, width]`` against centres ``[people, width]``; 0 for ``n = 0``."""
     if not len(people):
