@@ -127,12 +127,19 @@ class Conversations:
             said = talking & turns[:, one]
             if self._listener and said.sum() >= LEAST_PLACED:
                 places[one] = self._listener(samples[np.repeat(said, HOP)])
-            samples = samples * faded(turns[:, one])
-            if reverberant:
-                samples = convolve(samples, room(random, far=far))
-            tracks[one] = samples * np.float32(drawn_gain(self.settings.speaker_gain_db, random))
+            tracks[one] = self.placed(samples, turns[:, one], random, reverberant=reverberant, far=far)
             speech[:, one] = said
         return tracks, speech, places
+
+    def placed(
+        self, samples: NDArray[np.float32], turns: NDArray[np.bool_], random: np.random.Generator, *, reverberant: bool, far: bool
+    ) -> NDArray[np.float32]:
+        """One person's samples ``[n]`` in their turns ``[frames]``, in the room that everybody is in, at their own loudness."""
+        said = samples * faded(turns)
+        if reverberant:
+            said = convolve(said, room(random, far=far))
+        placed: NDArray[np.float32] = said * np.float32(drawn_gain(self.settings.speaker_gain_db, random))
+        return placed
 
     def _event(self, samples: int, random: np.random.Generator) -> NDArray[np.float32]:
         """Noise or music ``[samples]`` that is about as loud as speech of level 1, for a moment, and silence beside it."""

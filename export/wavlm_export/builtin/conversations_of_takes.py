@@ -13,8 +13,7 @@ import numpy as np
 
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin.config import HOP, LABELS, RATE
-from wavlm_export.builtin.conversations import FAR, TALKING, Conversations, as_annotated, drawn_gain, faded
-from wavlm_export.builtin.rooms import convolve, room
+from wavlm_export.builtin.conversations import FAR, TALKING, Conversations, as_annotated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,13 +149,10 @@ class ConversationsOfTakes:
 
     def _samples(self, tracks: NDArray[np.float32], turns: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.float32]:
         """Everybody's samples ``[count, n]`` in their turns, at their own loudness and in one room, as a recording has them."""
-        settings, mixed = self._settings, np.zeros(tracks.shape[1], dtype=np.float32)
-        reverberant, far = random.random() < settings.reverberation, random.random() < FAR
+        mixed = np.zeros(tracks.shape[1], dtype=np.float32)
+        reverberant, far = random.random() < self._settings.reverberation, random.random() < FAR
         for one, track in enumerate(tracks):
-            said = track * faded(turns[:, one])
-            if reverberant:
-                said = convolve(said, room(random, far=far))
-            mixed += said * np.float32(drawn_gain(settings.speaker_gain_db, random))
+            mixed += self._ways.placed(track, turns[:, one], random, reverberant=reverberant, far=far)
         return self._ways.recorded(mixed, random)
 
 

@@ -76,7 +76,7 @@ class FrameTrainer(training.Trainer):
         super().__init__(recipe, rank)
         self._loss.to(self.device)
         noise, labels = prepare.noises(recipe.data.noises), recipe.takes.labels_weight
-        self.conversations = ConversationsOfTakes(self._takes, training.cast(recipe), recipe.simulation, settings.seed, noise, labels)
+        self.conversations = ConversationsOfTakes(self._takes, self.conversations.cast, recipe.simulation, settings.seed, noise, labels)
 
     def whole(self) -> FrameLearner:
         """The student with its teacher's last layer, which stays, and what makes the teacher's early frames of one of its states."""
