@@ -84,6 +84,7 @@ def test_activity_alone_with_what_contradicts_it_or_without_its_teachers_is_refu
         ({"only_activity": True, "only_voice": True}, "leaves the voice head"),
         ({"only_activity": True, "activity_teachers": (str(tmp_path / "none"),)}, "There is no checkpoint"),
         ({"activity_teachers": ("somebody",)}, r"set training\.only_activity"),
+        ({"places_weight": 0.1}, r"set training\.only_activity"),
     ):
         with pytest.raises(OptionError, match=message):
             training.trainer_of(moved(recipe, tmp_path / "run", **changes))

@@ -40,9 +40,7 @@ class ActivityLearner(torch.nn.Module):
         if not self._places:
             return logits, None, None
         with torch.no_grad():
-            frames = self.student.sv.projector(states[0])
-            for layer in self.student.sv.tdnn:
-                frames = layer(frames)
+            frames = self.student.pooled_frames(states[0])
         return logits, self.student.voices(states[-2]), frames
 
 
@@ -57,7 +55,7 @@ class ActivityTrainer(training.Trainer):
         self._teachers = [_teacher(name).to(self.device) for name in self.settings.activity_teachers]
 
     def whole(self) -> torch.nn.Module:
-        """The student without its helper heads."""
+        """The student without its helper heads, but for that of the voices if frames are named."""
         return ActivityLearner(self.student, places=self.settings.places_weight > 0)
 
     def parts(self, batch: training.Batch) -> tuple[dict[str, torch.Tensor], dict[str, float]]:

@@ -109,15 +109,20 @@ class Student(torch.nn.Module):
         """All heads for ``[batch, n]``."""
         features, states = self.states(samples)
         stacked = torch.stack(states, dim=1)
-        voice = self.sv.projector(mixed_states(stacked, self.sv.layer_weights))
-        for layer in self.sv.tdnn:
-            voice = layer(voice)
+        voice = self.pooled_frames(mixed_states(stacked, self.sv.layer_weights))
         activity = self.sd.classifier(mixed_states(stacked, self.sd.layer_weights))
         return Answer(activity, self.voices(states[-2]), self.mels(features), voice)
 
     def mixed(self, samples: torch.Tensor) -> torch.Tensor:
         """What the voice head is given for ``[batch, n]``: the weighted states ``[batch, frames, hidden]``."""
         return mixed_states(torch.stack(self.states(samples)[1], dim=1), self.sv.layer_weights)
+
+    def pooled_frames(self, state: torch.Tensor) -> torch.Tensor:
+        """What the voice head pools ``[batch, frames', tdnn]``, made of the states that it is given ``[batch, frames, hidden]``."""
+        frames: torch.Tensor = self.sv.projector(state)
+        for layer in self.sv.tdnn:
+            frames = layer(frames)
+        return frames
 
     def first_state(self, samples: torch.Tensor) -> torch.Tensor:
         """The state before the first layer ``[batch, frames, hidden]`` for ``[batch, n]``: the first of :meth:`states`."""

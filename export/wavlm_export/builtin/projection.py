@@ -54,13 +54,14 @@ def project(recipe: Recipe, checkpoint: str | None, output: str | Path, report: 
             f"The voices of {beside} have {head.config.xvector_output_dim} numbers, not model.embedding = {recipe.model.embedding}: "
             "a head is projected once, after its training."
         )
+    last = _fitting(head, FrameTeacher(recipe.data.voice_teacher).last) if settings.taught else None
     torch.set_num_threads(recipe.training.threads)
     student = model.Student(model.like(recipe.model, source), 2)
     model.start_from(student, source)
     voices, people = heard(recipe, student.eval(), student.statistics if pooled else student.embeddings)
     report(f"{len(people)} voices of {len(np.unique(people))} people")
-    if settings.taught:
-        narrow = with_last_layer(head, *of_teacher(voices, FrameTeacher(recipe.data.voice_teacher).last))
+    if last is not None:
+        narrow = with_last_layer(head, last, -voices.mean(axis=0) @ last.T)
     elif settings.pooled:
         narrow = with_last_layer(head, *of_pooled(voices, people, settings))
     else:
@@ -131,20 +132,15 @@ def of_pooled(
     return weight.T, -middle @ weight
 
 
-def of_teacher(
-    statistics: NDArray[np.float64], last: tuple[NDArray[np.float32], NDArray[np.float32]]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weight ``[width, dim]`` and bias ``[width]`` of the teacher's ``last`` layer, moved so that the mean of what is pooled makes zeros.
-
-    ``statistics``: what is pooled ``[n, dim]``.
-    """
-    weight = last[0].astype(np.float64)
-    if weight.shape[1] != statistics.shape[1]:
+def _fitting(head: WavLMForXVector, last: tuple[NDArray[np.float32], NDArray[np.float32]]) -> NDArray[np.float64]:
+    """The weight ``[width, dim]`` of the teacher's ``last`` layer, if it is for as many numbers as the head pools."""
+    needed, pooled = last[0].shape[1], 2 * head.config.tdnn_dim[-1]
+    if needed != pooled:
         raise OptionError(
-            f"projection.taught needs a head that pools what its teacher does, {weight.shape[1]} numbers, not {statistics.shape[1]}: "
+            f"projection.taught needs a head that pools what its teacher does, {needed} numbers, not {pooled}: "
             "its last tdnn width is to be half of that."
         )
-    return weight, -statistics.mean(axis=0) @ weight.T
+    return last[0].astype(np.float64)
 
 
 def projected(head: WavLMForXVector, projection: NDArray[np.float64], centre: NDArray[np.float64]) -> WavLMForXVector:

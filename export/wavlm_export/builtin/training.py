@@ -385,8 +385,10 @@ def trainer_of(recipe: Recipe, rank: int = 0) -> Trainer:
         from wavlm_export.builtin.activity_training import ActivityTrainer
 
         return ActivityTrainer(recipe, rank)
-    if settings.activity_teachers:
-        raise OptionError("training.activity_teachers are for learning activity alone: set training.only_activity.")
+    if settings.activity_teachers or settings.places_weight:
+        raise OptionError(
+            "training.activity_teachers and training.places_weight are for learning activity alone: set training.only_activity."
+        )
     return Trainer(recipe, rank)
 
 
