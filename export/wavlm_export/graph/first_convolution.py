@@ -80,9 +80,14 @@ def _by_covariance(nodes: Nodes, padded: str, rows: str, kernel: NDArray[np.floa
 
 
 def _by_channel(nodes: Nodes, padded: str, rows: str, kernel: NDArray[np.float32], architecture: Architecture) -> tuple[str, str]:
-    """The same by a pass over the channels, for many taps."""
+    """The same by a pass over the channels, for many taps.
+
+    onnxruntime packs constant matrices, unless it is to save memory, and adds up in another order then; the int8 layers behind would
+    make more of that than rounding. So the kernel is no constant here: it is multiplied by one, the sign of the number of rows.
+    """
     blocks = nodes.op("Reshape", padded, ints(0, -1, architecture.strides[0]))
-    values = nodes.op("MatMul", patches(nodes, blocks, rows, architecture), kernel)
+    unpacked = nodes.op("Mul", kernel, nodes.op("Cast", nodes.op("Sign", rows), to=TensorProto.FLOAT))
+    values = nodes.op("MatMul", patches(nodes, blocks, rows, architecture), unpacked)
     exact = nodes.op("Cast", values, to=TensorProto.DOUBLE)
     mean = nodes.op("ReduceMean", exact, ints(1), keepdims=1)
     apart = nodes.op("Sub", exact, mean)
