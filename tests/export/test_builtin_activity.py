@@ -77,6 +77,8 @@ def test_a_frame_is_its_owners_and_what_the_same_one_says_elsewhere_is_not_wrong
     assert float(losses.owner_loss(said, mask, alike, torch.tensor([4, 4, 9]))) < 1e-3
     assert float(losses.owner_loss(said, mask, alike, people)) > 0.5
     assert float(losses.owner_loss(said[:0], mask[:0], alike[:0], people[:0])) == 0
+    # Who has to be further behind is, until then, confused with the owner.
+    assert float(losses.owner_loss(right, mask, places, people, 40.0 * (1 - torch.eye(3)))) > 10
 
 
 def test_activity_alone_with_what_contradicts_it_or_without_its_teachers_is_refused(recipe: config.Recipe, tmp_path: Path) -> None:

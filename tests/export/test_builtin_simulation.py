@@ -257,6 +257,26 @@ def test_convolving_is_the_sum_of_delayed_copies() -> None:
     assert np.allclose(rooms.convolve(samples, response), np.convolve(samples, response)[:500], atol=1e-4)
 
 
+def test_people_in_one_room_have_its_reverberation_time(cast: voices.Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[float | None] = []
+
+    def noted(random: np.random.Generator, *, far: bool, seconds: float | None = None) -> np.ndarray:
+        heard.append(seconds)
+        return rooms.room(random, far=far, seconds=seconds)
+
+    monkeypatch.setattr("wavlm_export.builtin.conversations.room", noted)
+    settings = replace(UNDISTURBED, speakers=(0.0, 0.0, 0.0, 1.0), reverberation=1.0)
+    apart = Conversations(cast, settings, 3)[0]
+    assert heard == [None] * 3
+    heard.clear()
+    together = Conversations(cast, replace(settings, one_room=1.0), 3)[0]
+    assert len(set(heard)) == 1
+    assert heard[0] is not None
+    assert 0.1 <= heard[0] <= 0.8
+    assert np.array_equal(apart.people, together.people)
+    assert not np.array_equal(apart.samples, together.samples)
+
+
 def test_a_telephone_passes_speech_and_stops_the_rest() -> None:
     time = np.arange(16_000) / 16_000
     for hertz, passes in ((100, False), (1000, True), (5000, False)):

@@ -79,8 +79,10 @@ class ActivityTrainer(training.Trainer):
         window, column, mask = training.alone(pooled, target, people)
         with torch.no_grad():
             places = self.student.embeddings(pooled[window], mask)
-        margin = (voices.shape[1] - pooled.shape[1]) // 2
-        return losses.owner_loss(voices[window, margin : margin + pooled.shape[1]], mask, places, people[window, column])
+        edge = (voices.shape[1] - pooled.shape[1]) // 2
+        own = torch.arange(len(window), device=window.device)
+        beside = ((window[:, None] == window) & (own[:, None] != own)) * self.settings.places_margin
+        return losses.owner_loss(voices[window, edge : edge + pooled.shape[1]], mask, places, people[window, column], beside)
 
 
 def taught(activity: torch.Tensor, counted: torch.Tensor, said: list[torch.Tensor], share: float) -> torch.Tensor:

@@ -71,6 +71,8 @@ class Simulation:
     unlike_itself: float = 0.0
     """How often somebody sounds a little different from the last time, by colour and by formants, and is the same person."""
     reverberation: float = 0.65
+    one_room: float = 0.0
+    """How often a room's reverberation time is the same for all who talk: otherwise it tells them apart, as no real room does."""
     noise: float = 0.85
     telephone: float = 0.2
     codec: float = 0.1
@@ -187,6 +189,8 @@ class Training:
     places_weight: float = 0.0
     """With ``only_activity``: weight of naming at every frame where one person speaks, by the state before the last, whose of all voices in
     the batch this is, where the voice head puts them. For a head whose embeddings have a mean of about zero, as after ``project``."""
+    places_margin: float = 0.0
+    """By how much, in logits, the others of the same window have to be less likely there than those of other windows."""
     mean_steps: int = 0
     """The checkpoint has the mean of the weights of about so many steps, the last ones counting most; 0: the weights of the last step."""
     processes: int = 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from wavlm_export.builtin.config import HOP, LABELS, RATE
 from wavlm_export.builtin.noise import babble, noise
-from wavlm_export.builtin.rooms import companded, convolve, room, telephone, tilt
+from wavlm_export.builtin.rooms import companded, convolve, reverberation_time, room, telephone, tilt
 from wavlm_export.builtin.voices import APART, Manner
 
 if TYPE_CHECKING:
@@ -122,24 +122,41 @@ class Conversations:
         speech = np.zeros((self.frames, len(people)), dtype=bool)
         places = np.zeros((len(people), self._listener.width if self._listener else 0), dtype=np.float32)
         reverberant, far = random.random() < self.settings.reverberation, random.random() < FAR
+        seconds = self.one_room(random)
         for one, person in enumerate(people):
             samples, talking = self.cast.speak(person, self.frames, random, manner)
             said = talking & turns[:, one]
             if self._listener and said.sum() >= LEAST_PLACED:
                 places[one] = self._listener(samples[np.repeat(said, HOP)])
-            tracks[one] = self.placed(samples, turns[:, one], random, reverberant=reverberant, far=far)
+            tracks[one] = self.placed(samples, turns[:, one], random, reverberant=reverberant, far=far, seconds=seconds)
             speech[:, one] = said
         return tracks, speech, places
 
     def placed(
-        self, samples: NDArray[np.float32], turns: NDArray[np.bool_], random: np.random.Generator, *, reverberant: bool, far: bool
+        self,
+        samples: NDArray[np.float32],
+        turns: NDArray[np.bool_],
+        random: np.random.Generator,
+        *,
+        reverberant: bool,
+        far: bool,
+        seconds: float | None = None,
     ) -> NDArray[np.float32]:
-        """One person's samples ``[n]`` in their turns ``[frames]``, in the room that everybody is in, at their own loudness."""
+        """One person's samples ``[n]`` in their turns ``[frames]``, in a room, at their own loudness.
+
+        ``seconds``: the reverberation time of the room that everybody is in; ``None``: everybody's room has its own.
+        """
         said = samples * faded(turns)
         if reverberant:
-            said = convolve(said, room(random, far=far))
+            said = convolve(said, room(random, far=far, seconds=seconds))
         placed: NDArray[np.float32] = said * np.float32(drawn_gain(self.settings.speaker_gain_db, random))
         return placed
+
+    def one_room(self, random: np.random.Generator) -> float | None:
+        """The reverberation time of the room that everybody is in; ``None`` if they are in different ones."""
+        # With dice of its own: without such rooms, conversations stay as they are.
+        (of_room,) = random.spawn(1)
+        return reverberation_time(of_room) if of_room.random() < self.settings.one_room else None
 
     def _event(self, samples: int, random: np.random.Generator) -> NDArray[np.float32]:
         """Noise or music ``[samples]`` that is about as loud as speech of level 1, for a moment, and silence beside it."""

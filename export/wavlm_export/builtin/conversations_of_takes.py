@@ -151,8 +151,9 @@ class ConversationsOfTakes:
         """Everybody's samples ``[count, n]`` in their turns, at their own loudness and in one room, as a recording has them."""
         mixed = np.zeros(tracks.shape[1], dtype=np.float32)
         reverberant, far = random.random() < self._settings.reverberation, random.random() < FAR
+        seconds = self._ways.one_room(random)
         for one, track in enumerate(tracks):
-            mixed += self._ways.placed(track, turns[:, one], random, reverberant=reverberant, far=far)
+            mixed += self._ways.placed(track, turns[:, one], random, reverberant=reverberant, far=far, seconds=seconds)
         return self._ways.recorded(mixed, random)
 
 

@@ -56,17 +56,20 @@ def voice_loss(voices: torch.Tensor, centres: torch.Tensor, target: torch.Tensor
     return functional.cross_entropy(FRAME_SCALE * cosine, target[known], reduction="sum") / known.sum().clamp(min=1)
 
 
-def owner_loss(voices: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, people: torch.Tensor) -> torch.Tensor:
+def owner_loss(
+    voices: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, people: torch.Tensor, beside: torch.Tensor | None = None
+) -> torch.Tensor:
     """Softmax of the cosines of each row's frames ``[n, frames, width]`` with the places ``[n, width]`` of all rows; 0 without any frame.
 
     A row is what one person says in one window, ``mask`` ``[n, frames]`` where that is, ``people`` ``[n]`` who it is: what the same one
-    says in other windows is no wrong answer.
+    says in other windows is no wrong answer. ``beside`` ``[n, n]``: how many logits more each place has to be behind for each row.
     """
     on = mask > 0
     own = torch.arange(len(places), device=places.device)
     again = (people[:, None] == people) & (own[:, None] != own)
     cosine = functional.normalize(voices.float(), dim=2) @ functional.normalize(places.float(), dim=1).T
-    apart = (FRAME_SCALE * cosine).masked_fill(again[:, None], -torch.inf)
+    logits = FRAME_SCALE * cosine if beside is None else FRAME_SCALE * cosine + beside[:, None]
+    apart = logits.masked_fill(again[:, None], -torch.inf)
     return functional.cross_entropy(apart[on], own[:, None].expand_as(mask)[on], reduction="sum") / on.sum().clamp(min=1)
 
 

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 TELEPHONE_HZ = (250.0, 3500.0)
 
 
-def room(random: np.random.Generator, *, far: bool) -> NDArray[np.float32]:
+def room(random: np.random.Generator, *, far: bool, seconds: float | None = None) -> NDArray[np.float32]:
     """An impulse response: the direct sound, a gap, and an exponentially decaying noise tail.
 
-    Reverberation times of 0.1 to 0.8 s (Polack's model); the tail has 0.01 to 1 of the direct sound's energy, for a far microphone 1 to 10.
+    Reverberation times are those of :func:`reverberation_time` unless one is given (Polack's model); the tail has 0.01 to 1 of the direct
+    sound's energy, for a far microphone 1 to 10.
     """
-    seconds = random.uniform(0.1, 0.8)
+    seconds = reverberation_time(random) if seconds is None else seconds
     count = int(RATE * min(seconds, 0.5))
     # The level falls by 60 dB, a factor of exp(-6.9), in the reverberation time.
     tail = random.standard_normal(count) * np.exp(-6.9 * np.arange(count) / (RATE * seconds))
@@ -29,6 +30,11 @@ def room(random: np.random.Generator, *, far: bool) -> NDArray[np.float32]:
     tail[0] = 1
     response: NDArray[np.float32] = (tail / np.sqrt(1 + energy)).astype(np.float32)
     return response
+
+
+def reverberation_time(random: np.random.Generator) -> float:
+    """0.1 to 0.8 s, from a furnished room to a bare one."""
+    return float(random.uniform(0.1, 0.8))
 
 
 def convolve(samples: NDArray[np.float32], response: NDArray[np.float32]) -> NDArray[np.float32]:
