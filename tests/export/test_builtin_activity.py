@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import soundfile
 
 pytest.importorskip("torch")
 
@@ -14,7 +15,8 @@ import torch
 from test_builtin_training import SIZES, _one_thread, moved, recipe
 
 from wavlm_diarizer.errors import OptionError
-from wavlm_export.builtin import activity_training, config, losses, model, training
+from wavlm_diarizer.model_file import BUILTIN, SAMPLE
+from wavlm_export.builtin import activity_training, building, config, losses, model, training
 
 __all__ = ["_one_thread", "recipe"]
 
@@ -79,6 +81,19 @@ def test_a_frame_is_its_owners_and_what_the_same_one_says_elsewhere_is_not_wrong
     assert float(losses.owner_loss(said[:0], mask[:0], alike[:0], people[:0])) == 0
     # Who has to be further behind is, until then, confused with the owner.
     assert float(losses.owner_loss(right, mask, places, people, 40.0 * (1 - torch.eye(3)))) > 10
+
+
+def test_a_model_file_teaches_what_its_checkpoint_does(recipe: config.Recipe, tmp_path: Path) -> None:
+    file, folder = (
+        training.trainer_of(moved(recipe, tmp_path / "run", only_activity=True, activity_teachers=(str(name),)))
+        for name in (BUILTIN, building.CHECKPOINT)
+    )
+    assert isinstance(file, activity_training.ActivityTrainer)
+    assert isinstance(folder, activity_training.ActivityTrainer)
+    samples = torch.from_numpy(soundfile.read(SAMPLE, dtype="float32")[0][: 2 * 32_000]).reshape(2, 32_000)
+    by_file, by_folder = (torch.sigmoid(one.taught_by[0](samples)) for one in (file, folder))
+    assert by_file.shape == by_folder.shape == (2, 99, config.LABELS)
+    assert float((by_file - by_folder).abs().mean()) < 0.02
 
 
 def test_activity_alone_with_what_contradicts_it_or_without_its_teachers_is_refused(recipe: config.Recipe, tmp_path: Path) -> None:

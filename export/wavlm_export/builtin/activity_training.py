@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from transformers import WavLMForAudioFrameClassification
 
+from wavlm_diarizer.diarizer import Diarizer
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import losses, training
 from wavlm_export.builtin.config import LABELS
 from wavlm_export.builtin.model import activity_weights, mixed_states
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from wavlm_export.builtin.config import Recipe
     from wavlm_export.builtin.model import Student
 
@@ -52,7 +56,7 @@ class ActivityTrainer(training.Trainer):
     def __init__(self, recipe: Recipe, rank: int = 0) -> None:
         """Raises :class:`OptionError` for a teacher that is not there or has another number of labels."""
         super().__init__(recipe, rank)
-        self._teachers = [_teacher(name).to(self.device) for name in self.settings.activity_teachers]
+        self.taught_by = [_teacher(name, self.device) for name in self.settings.activity_teachers]
 
     def whole(self) -> torch.nn.Module:
         """The student without its helper heads, but for that of the voices if frames are named."""
@@ -64,7 +68,7 @@ class ActivityTrainer(training.Trainer):
         with torch.autocast(self.device.type, torch.bfloat16):
             logits, voices, pooled = self.answer(samples)
             with torch.inference_mode():
-                said = [teacher(samples).logits for teacher in self._teachers]
+                said = [teacher(samples) for teacher in self.taught_by]
         frames = logits.shape[1]
         activity, counted = activity[:, :frames], counted[:, :frames]
         weighted = counted * (1 + self.settings.overlap_weight * (activity.sum(dim=-1) > 1))
@@ -102,11 +106,19 @@ def taught(activity: torch.Tensor, counted: torch.Tensor, said: list[torch.Tenso
     return torch.where(trusted > 0, (1 - share) * activity + share * heard / trusted.clamp(min=1), activity)
 
 
-def _teacher(name: str) -> WavLMForAudioFrameClassification:
-    """A checkpoint that is only asked."""
+def _teacher(name: str, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What a checkpoint, or a model file, says about windows ``[batch, n]``: logits ``[batch, frames, 3]``."""
+    if Path(name).is_file():
+        file = Diarizer(name, threads=torch.get_num_threads())
+        _need_labels(name, len(file.settings.labels))
+        return lambda samples: torch.from_numpy(np.stack([file.logits(one) for one in samples.cpu().numpy()])).to(device)
     if not Path(name).is_dir():
         raise OptionError(f"There is no checkpoint {name} to learn activity from.")
-    teacher = WavLMForAudioFrameClassification.from_pretrained(Path(name)).eval().requires_grad_(requires_grad=False)
-    if teacher.config.num_labels != LABELS:
-        raise OptionError(f"{name} tells {teacher.config.num_labels} speakers apart, not {LABELS}: it cannot teach activity.")
-    return teacher
+    teacher = WavLMForAudioFrameClassification.from_pretrained(Path(name)).eval().requires_grad_(requires_grad=False).to(device)
+    _need_labels(name, teacher.config.num_labels)
+    return lambda samples: teacher(samples).logits
+
+
+def _need_labels(name: str, labels: int) -> None:
+    if labels != LABELS:
+        raise OptionError(f"{name} tells {labels} speakers apart, not {LABELS}: it cannot teach activity.")

@@ -183,7 +183,8 @@ class Training:
     """Train the transformer and the activity head alone; the voice head and all before the first layer stay as they are. For a voice head
     that hears that state and no other."""
     activity_teachers: tuple[str, ...] = ()
-    """With ``only_activity``: Hugging Face folders (``sd``) that say who speaks when in the very same windows,"""
+    """With ``only_activity``: Hugging Face folders (``sd``), or model files, which are faster, that say who speaks when in the very same
+    windows,"""
     taught: float = 0.5
     """and what the mean of what they say counts for; the rest is the truth's."""
     places_weight: float = 0.0
