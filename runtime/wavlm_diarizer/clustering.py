@@ -42,9 +42,11 @@ FIRST_ROUNDS, ROUNDS, SETTLING_ROUNDS = 6, 3, 4
 OVERLAPPED_SHARE = 0.3
 """What overlapped speech of a person counts, against speech of their own, where the question is if there is such a person."""
 
-BRIEF_UP_TO, BRIEF_GROWTH = 30.0, 0.25
-"""In a recording with more seconds of speech than the former, more of them make a person brief, by this power of the ratio: in an hour
-there are more errors than in a minute, and longer ones, but not sixty times as long."""
+BRIEF_LEAST, BRIEF_AT = 30.0, 160.0
+"""Seconds of speech: up to the former :attr:`Clustering.brief_seconds` does not become less, at the latter it is as it is stated."""
+BRIEF_BELOW, BRIEF_ABOVE = 0.5, 0.25
+"""With less or more speech than that it is less or more, by these powers of the ratio: in an hour there are more errors than in a minute,
+and longer ones, but not sixty times as long."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,9 @@ class Clustering:
 
     threshold: float = 0.45
     """Two people become one if their likeness, corrected by the two settings that follow, is above this."""
-    brief_seconds: float = 1.5
+    brief_seconds: float = 2.28
     """Adds ``brief_seconds / s`` to the likeness of a person who speaks for ``s`` seconds in all: brief ones are mostly errors. That is in
-    a recording with up to 30 s of speech; in longer ones it is more, see :data:`BRIEF_GROWTH`."""
+    a recording with 160 s of speech; in shorter ones it is less, in longer ones more, see :data:`BRIEF_BELOW`."""
     together: float = 1.0
     """Taken from the likeness of two people who always speak in the same windows, and in proportion if they sometimes do."""
     different: float = 0.0
@@ -213,7 +215,8 @@ class _Recording:
         )
         different = self.settings.different
         cosine = (sums @ sums.T - different * np.outer(weight, weight)) / ((1 - different) * np.outer(expected, expected) + 1e-6)
-        brief_seconds = self.settings.brief_seconds * max(1.0, float(seconds.sum()) / BRIEF_UP_TO) ** BRIEF_GROWTH
+        length = max(float(seconds.sum()), BRIEF_LEAST) / BRIEF_AT
+        brief_seconds = self.settings.brief_seconds * length ** (BRIEF_BELOW if length < 1 else BRIEF_ABOVE)
         brief = brief_seconds / (np.minimum(seconds[:, None], seconds) + 1e-3)
         alike = cosine + brief - self.settings.together * self.shared(who, count)
         alike[np.tril_indices(count)] = APART
