@@ -44,7 +44,7 @@ LEAST_GAIN = 1e-4
 
 CLUSTERING: dict[str, tuple[float, ...]] = {
     "threshold": (0.15, 0.25, 0.35, 0.45, 0.55, 0.65),
-    "brief_seconds": (0.4, 0.75, 1.5, 2.2, 3.0, 4.5, 6.0),
+    "brief_seconds": (0.4, 0.75, 1.5, 2.28, 3.0, 4.5, 6.0),
     "overlap_weight": (0.0, 0.1, 0.3, 1.0),
 }
 """What is tried for each setting of the clustering."""
