@@ -56,6 +56,7 @@ class ActivityTrainer(training.Trainer):
     def __init__(self, recipe: Recipe, rank: int = 0) -> None:
         """Raises :class:`OptionError` for a teacher that is not there or has another number of labels."""
         super().__init__(recipe, rank)
+        # Each takes samples [batch, n] and gives logits [batch, frames, 3].
         self.taught_by = [_teacher(name, self.device) for name in self.settings.activity_teachers]
 
     def whole(self) -> torch.nn.Module:
@@ -107,7 +108,10 @@ def taught(activity: torch.Tensor, counted: torch.Tensor, said: list[torch.Tenso
 
 
 def _teacher(name: str, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What a checkpoint, or a model file, says about windows ``[batch, n]``: logits ``[batch, frames, 3]``."""
+    """What a checkpoint, or a model file, says about windows ``[batch, n]``: logits ``[batch, frames, 3]``.
+
+    Raises :class:`OptionError` for one that is not there or tells another number of speakers apart.
+    """
     if Path(name).is_file():
         file = Diarizer(name, threads=torch.get_num_threads())
         _need_labels(name, len(file.settings.labels))
