@@ -355,6 +355,24 @@ def test_frames_alone_leave_the_transformer_and_the_activity_as_they_are(taught:
         torch.testing.assert_close(student(samples).frames, frames, atol=1e-4, rtol=1e-3)
 
 
+def test_the_voice_head_alone_learns_frames_of_what_the_backbone_hears(taught: config.Recipe, tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    model.save(model.Student(taught.model, 2), tmp_path / "start")
+    changes: dict[str, Any] = {"steps": 80, "peak_rate": 3e-3, "log_every": 40, "only_voice": True}
+    run = moved(taught, tmp_path / "run", start=str(tmp_path / "start" / "sd"), **changes)
+    found = training.train(run)
+    lines = [json.loads(line) for line in (tmp_path / "run" / training.LOG).read_text().splitlines()]
+    assert not any({"activity", "unseen"} & set(line) for line in lines)
+    assert lines[1]["frames"] < lines[0]["frames"]
+    before, after = (WavLMForAudioFrameClassification.from_pretrained(path / "sd").state_dict() for path in (tmp_path / "start", found))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    # It weighs all states, and has learned to.
+    share = torch.softmax(WavLMForXVector.from_pretrained(found / "sv").layer_weights.detach(), dim=0)
+    assert 0 < (share - 1 / len(share)).abs().max() < 0.5
+    with pytest.raises(OptionError, match=r"training\.only_voice"):
+        training.trainer_of(moved(run, tmp_path / "both", only_frames=True))
+
+
 def test_the_head_may_hear_the_first_states_alone_while_activity_learns(taught: config.Recipe, tmp_path: Path) -> None:
     run = moved(taught, tmp_path / "run", steps=2, voice_states=1, log_every=2)
     found = training.train(run)

@@ -10,6 +10,7 @@ import torch
 from wavlm_diarizer.errors import OptionError
 from wavlm_export.builtin import losses, prepare, training
 from wavlm_export.builtin.conversations_of_takes import ConversationsOfTakes
+from wavlm_export.builtin.file_states import states_of
 from wavlm_export.builtin.frame_losses import FrameLoss
 from wavlm_export.builtin.frame_teacher import FrameTeacher
 from wavlm_export.builtin.model import activity_weights, mixed_states
@@ -33,18 +34,28 @@ BOTH_TALK = 1.2
 class FrameLearner(torch.nn.Module):
     """A student with its frames before the last rectifier, and what only this training uses."""
 
-    def __init__(self, student: Student, early: int, *, only_frames: bool = False) -> None:
-        """``early``: the width of the teacher's first block; ``only_frames``: nothing is asked of the transformer."""
+    def __init__(self, student: Student, early: int, *, only_frames: bool = False, only_voice: bool = False) -> None:
+        """``early``: the width of the teacher's first block.
+
+        ``only_frames``: nothing is asked of the transformer; ``only_voice``: the whole backbone stays as it is.
+        """
         super().__init__()
-        self.student, self.only_frames = student, only_frames
+        self.student, self.only_frames, self.only_voice = student, only_frames, only_voice
         self.head = NormedHead(student.sv)
         self.early = torch.nn.Linear(student.sd.config.hidden_size, early)
 
-    def forward(self, samples: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
+    def forward(self, samples: torch.Tensor, heard: torch.Tensor | None = None) -> tuple[torch.Tensor | None, torch.Tensor, torch.Tensor]:
         """Logits ``[batch, frames, 3]``, late ``[batch, frames', 512]`` and early ``[batch, frames, 256]`` for ``[batch, n]``.
 
-        The logits are ``None`` where only frames are learned.
+        The logits are ``None`` where only frames are learned. ``heard``: the states ``[batch, states, frames, hidden]`` that the backbone
+        makes of these samples, where only the voice head learns and they are known.
         """
+        if self.only_voice:
+            if heard is None:
+                with torch.no_grad():
+                    heard = torch.stack(self.student.states(samples)[1], dim=1)
+            late = self.head(mixed_states(heard, self.student.sv.layer_weights))
+            return None, late, self.early(heard[:, min(FIRST_BLOCK, heard.shape[1] - 1)])
         if self.only_frames:
             state = self.student.first_state(samples)
             return None, self.head(state), self.early(state)
@@ -75,6 +86,7 @@ class FrameTrainer(training.Trainer):
         self._loss = FrameLoss(self._takes, self._last, place=settings.frames_place, apart=settings.frames_apart)
         super().__init__(recipe, rank)
         self._loss.to(self.device)
+        self._states = states_of(settings.heard_by) if settings.heard_by else None
         noise, labels = prepare.noises(recipe.data.noises), recipe.takes.labels_weight
         self.conversations = ConversationsOfTakes(self._takes, self.conversations.cast, recipe.simulation, settings.seed, noise, labels)
 
@@ -91,7 +103,8 @@ class FrameTrainer(training.Trainer):
         if settings.only_frames:
             for weight in (*activity_weights(student), student.sv.layer_weights):
                 weight.requires_grad = False
-        self.frame_learner = FrameLearner(student, self._takes[0].early.shape[1], only_frames=settings.only_frames)
+        early, voice = self._takes[0].early.shape[1], settings.only_voice
+        self.frame_learner = FrameLearner(student, early, only_frames=settings.only_frames, only_voice=voice)
         if self.voice_taken:
             some = [one.samples.astype(np.float32) / 32768 for one in (self._takes[number] for number in range(min(len(self._takes), 32)))]
             with torch.no_grad():
@@ -106,8 +119,9 @@ class FrameTrainer(training.Trainer):
     def parts(self, batch: training.Batch) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
         """The losses of a batch of :class:`conversations_of_takes.HeardConversation`, and what each counts for."""
         samples, likely, early, late, owner, pooled = batch
+        heard = (self._states(samples),) if self._states else ()
         with torch.autocast(self.device.type, torch.bfloat16):
-            logits, found_late, found_early = self.answer(samples)
+            logits, found_late, found_early = self.answer(samples, *heard)
         parts = {"frames": self._loss(self.student, found_late, found_early, late, early, owner, pooled)}
         if logits is not None:
             likely = likely[:, : logits.shape[1]]

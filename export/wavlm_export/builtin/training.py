@@ -375,6 +375,10 @@ def trainer_of(recipe: Recipe, rank: int = 0) -> Trainer:
     settings = recipe.training
     if settings.only_activity and (settings.frames_weight or settings.only_voice):
         raise OptionError("training.only_activity leaves the voice head as it is: set neither frames_weight nor only_voice with it.")
+    if settings.only_frames and settings.only_voice:
+        raise OptionError("training.only_frames learns convolutions, training.only_voice leaves them as they are: set one of them.")
+    if settings.heard_by and not (settings.only_voice and settings.frames_weight):
+        raise OptionError("training.heard_by is for a voice head that learns a teacher's frames: set only_voice and frames_weight with it.")
     if settings.frames_weight:
         from wavlm_export.builtin.frame_training import FrameTrainer
 
