@@ -371,6 +371,14 @@ def test_the_voice_head_alone_learns_frames_of_what_the_backbone_hears(taught: c
     assert 0 < (share - 1 / len(share)).abs().max() < 0.5
     with pytest.raises(OptionError, match=r"training\.only_voice"):
         training.trainer_of(moved(run, tmp_path / "both", only_frames=True))
+    # A head that hears the first state alone does without the layers.
+    first = FrameTrainer(moved(run, tmp_path / "first", voice_states=1))
+    learner, samples = first.frame_learner.eval(), torch.randn(2, 16_080)
+    with torch.no_grad():
+        states = torch.stack(first.student.states(samples)[1], dim=1)
+        for short, long in zip(learner(samples)[1:], learner(samples, states[:, :1])[1:], strict=True):
+            torch.testing.assert_close(short, long, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(learner(samples)[1], learner(samples, states)[1], atol=1e-4, rtol=1e-3)
 
 
 def test_the_head_may_hear_the_first_states_alone_while_activity_learns(taught: config.Recipe, tmp_path: Path) -> None:

@@ -34,12 +34,16 @@ BOTH_TALK = 1.2
 class FrameLearner(torch.nn.Module):
     """A student with its frames before the last rectifier, and what only this training uses."""
 
-    def __init__(self, student: Student, early: int, *, only_frames: bool = False, only_voice: bool = False) -> None:
+    def __init__(
+        self, student: Student, early: int, *, only_frames: bool = False, only_voice: bool = False, first_state: bool = False
+    ) -> None:
         """``early``: the width of the teacher's first block.
 
-        ``only_frames``: nothing is asked of the transformer; ``only_voice``: the whole backbone stays as it is.
+        ``only_frames``: nothing is asked of the transformer; ``only_voice``: the whole backbone stays as it is; ``first_state``: the voice
+        head hears the state before the first layer and no other.
         """
         super().__init__()
+        self.first_state = first_state
         self.student, self.only_frames, self.only_voice = student, only_frames, only_voice
         self.head = NormedHead(student.sv)
         self.early = torch.nn.Linear(student.sd.config.hidden_size, early)
@@ -53,8 +57,8 @@ class FrameLearner(torch.nn.Module):
         if self.only_voice:
             if heard is None:
                 with torch.no_grad():
-                    heard = torch.stack(self.student.states(samples)[1], dim=1)
-            late = self.head(mixed_states(heard, self.student.sv.layer_weights))
+                    heard = self._heard(samples)
+            late = self.head(mixed_states(heard, self.student.sv.layer_weights[: heard.shape[1]]))
             return None, late, self.early(heard[:, min(FIRST_BLOCK, heard.shape[1] - 1)])
         if self.only_frames:
             state = self.student.first_state(samples)
@@ -65,6 +69,12 @@ class FrameLearner(torch.nn.Module):
         late = self.head(mixed_states(stacked, self.student.sv.layer_weights))
         early = self.early(states[min(FIRST_BLOCK, len(states) - 1)])
         return activity.classifier(mixed_states(stacked, activity.layer_weights)), late, early
+
+    def _heard(self, samples: torch.Tensor) -> torch.Tensor:
+        """The states ``[batch, states, frames, hidden]`` that the voice head hears of ``[batch, n]``."""
+        if self.first_state:
+            return self.student.first_state(samples)[:, None]
+        return torch.stack(self.student.states(samples)[1], dim=1)
 
 
 class FrameTrainer(training.Trainer):
@@ -103,8 +113,13 @@ class FrameTrainer(training.Trainer):
         if settings.only_frames:
             for weight in (*activity_weights(student), student.sv.layer_weights):
                 weight.requires_grad = False
-        early, voice = self._takes[0].early.shape[1], settings.only_voice
-        self.frame_learner = FrameLearner(student, early, only_frames=settings.only_frames, only_voice=voice)
+        self.frame_learner = FrameLearner(
+            student,
+            self._takes[0].early.shape[1],
+            only_frames=settings.only_frames,
+            only_voice=settings.only_voice,
+            first_state=heard == 1,
+        )
         if self.voice_taken:
             some = [one.samples.astype(np.float32) / 32768 for one in (self._takes[number] for number in range(min(len(self._takes), 32)))]
             with torch.no_grad():
