@@ -49,8 +49,9 @@ def test_a_voice_head_learns_from_a_model_file_what_it_learns_from_the_checkpoin
 
 
 def test_what_has_no_weighed_states_is_refused(taught: config.Recipe, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="There is no model file"):
-        states_of(tmp_path / "none.onnx")
+    for missing in (tmp_path / "none.onnx", building.CHECKPOINT):
+        with pytest.raises(OptionError, match="There is no model file"):
+            states_of(missing)
     with pytest.raises(OptionError, match="does not weigh the states"):
         states_of(taught.data.voice_teacher)
     with pytest.raises(OptionError, match="only_voice"):

@@ -181,7 +181,8 @@ class Training:
     """Train the voice head alone; backbone and activity head stay as they are. Twice the audio in the same time. With ``frames_weight`` it
     learns the teacher's frames."""
     heard_by: str = ""
-    """With both: a model file of the same backbone, which makes the states that the voice head hears in half the time."""
+    """With ``only_voice`` and ``frames_weight``: a model file of the same backbone, which makes the states that the voice head hears in half
+    the time."""
     only_activity: bool = False
     """Train the transformer and the activity head alone; the voice head and all before the first layer stay as they are. For a voice head
     that hears that state and no other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,6 @@ from wavlm_diarizer.errors import OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SHARES = "x_vector/share"
 """What the nodes are called in which a voice head weighs the states, in their order (:mod:`wavlm_export.graph.x_vector`)."""
@@ -26,10 +26,9 @@ def states_of(path: str | Path) -> Callable[[torch.Tensor], torch.Tensor]:
 
     Raises :class:`OptionError` for a file that is not there, or whose voice head does not weigh states.
     """
-    try:
-        model = onnx.load(path)
-    except FileNotFoundError as error:
-        raise OptionError(f"There is no model file {path} to hear states from.") from error
+    if not Path(path).is_file():
+        raise OptionError(f"There is no model file {path} to hear states from.")
+    model = onnx.load(path)
     scan = next((node for node in model.graph.node if node.op_type == "Scan"), None)
     body = next(iter(one.g for one in scan.attribute if one.name == "body"), None) if scan else None
     weighed = [node.input[0] for node in body.node if node.name.startswith(SHARES)] if body else []
