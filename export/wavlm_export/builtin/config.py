@@ -181,7 +181,7 @@ class Training:
     """Train the voice head alone; backbone and activity head stay as they are. Twice the audio in the same time. With ``frames_weight`` it
     learns the teacher's frames."""
     heard_by: str = ""
-    """With ``only_voice`` and ``frames_weight``: a model file of the same backbone, which makes the states that the voice head hears in half
+    """With ``only_voice`` and ``frames_weight``: a model file of the same backbone, which makes the states that the head hears in half
     the time."""
     only_activity: bool = False
     """Train the transformer and the activity head alone; the voice head and all before the first layer stay as they are. For a voice head
