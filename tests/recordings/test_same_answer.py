@@ -22,6 +22,8 @@ speaker_model = pytest.importorskip("wavlm_export.speaker_model")
 
 pytestmark = pytest.mark.recordings
 
+RECIPE = Path(__file__).parents[2] / "export" / "recipes" / "builtin.toml"
+"""What the built-in model was built with."""
 COLLARS = (0.0, 0.25, 0.5)
 POINTS_TO_PYTORCH = 0.005
 """The command's DER may differ from the checkpoint's in PyTorch by half a point,"""
@@ -59,7 +61,7 @@ def answers(request: pytest.FixtureRequest, recordings: Path, tmp_path_factory: 
         scratch / "fp32.onnx",
         precision="fp32",
         speaker_model=model.voice_folder(building.CHECKPOINT),
-        options=building.export_options(config.Evaluation()),
+        options=building.export_options(config.read(RECIPE).evaluation),
     )
 
     def command(name: str, *options: str) -> dict[str, Diarization]:
