@@ -108,7 +108,7 @@ def _threads(wanted: int | None) -> int:
 SMALL_MODEL = 40_000_000
 """Bytes of a model file below which windows are worked on side by side, one thread each.
 
-Two windows at once, one thread each, against one window with two threads, on two cores: 1.8 times as fast with the built-in model (5 MB);
+Two windows at once, one thread each, against one window with two threads, on two cores: 1.8 times as fast with a model of 5 MB;
 1.1 times with a full-size one (100 MB), which would take twice the memory for it.
 """
 

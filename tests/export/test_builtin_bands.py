@@ -121,7 +121,7 @@ def test_what_cannot_become_a_filter_bank_is_refused(recipe: config.Recipe, tmp_
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("name", ["builtin", "filter-bank", "frames", "activity"])
+@pytest.mark.parametrize("name", ["builtin", "convolutional", "filter-bank", "frames"])
 def test_a_recipe_fits_the_checkpoint_that_it_starts_from(name: str) -> None:
     root = Path(__file__).parents[2]
     known = config.read(root / "export" / "recipes" / f"{name}.toml")

@@ -22,12 +22,13 @@ from wavlm_export.builtin.file_states import states_of
 
 __all__ = ["_one_thread", "recipe", "taught", "teacher"]
 
-HEAD = config.Model(tdnn=(16, 16, LATE), tdnn_kernel=(5, 3, 1), tdnn_dilation=(1, 1, 1), embedding=WIDE)
+SHIPPED = config.read(building.CHECKPOINT.parents[1] / "recipes" / "builtin.toml").model
+HEAD = replace(SHIPPED, tdnn=(16, 16, LATE), tdnn_kernel=(5, 3, 1), tdnn_dilation=(1, 1, 1), embedding=WIDE)
 
 
 def test_a_model_files_states_are_those_of_its_checkpoint() -> None:
     samples = torch.from_numpy(soundfile.read(SAMPLE, dtype="float32")[0][: 2 * 32_000]).reshape(2, 32_000)
-    student = model.Student(config.Model(), 2).eval()
+    student = model.Student(SHIPPED, 2).eval()
     model.start_from(student, building.CHECKPOINT)
     with torch.no_grad():
         wanted = torch.stack(student.states(samples)[1], dim=1)

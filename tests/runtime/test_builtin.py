@@ -76,7 +76,7 @@ def test_digital_silence_has_no_turns(builtin: Diarizer) -> None:
 def test_the_models_file_says_where_it_is_from() -> None:
     settings = Diarizer().settings
     assert settings.source == "builtin-sd"
-    assert settings.license == "mit"
+    assert settings.license == "mit; speaker model: apache-2.0"
     assert settings.precision == "int8"
     assert settings.verification["fp32"]["verdict"] == "passed"
     assert settings.verification["int8"]["verdict"] in {"passed", "not enough evidence"}
