@@ -71,11 +71,13 @@ class Decoding:
 
 def decode(probabilities: NDArray[np.floating[Any]], decoding: Decoding, time_base: TimeBase) -> list[list[FrameTurn]]:
     """Turn probabilities ``[frames, labels]`` into one list of turns per label, in frames, in order of time."""
-    smoothed = median_filter(probabilities, time_base.whole_frames(decoding.median_seconds))
+    width = time_base.whole_frames(decoding.median_seconds)
     fill = _frames_shorter_than(decoding.min_off, time_base)
     drop = _frames_shorter_than(decoding.min_on, time_base)
     labels = []
-    for column in smoothed.T:
+    for label in range(probabilities.shape[1]):
+        # One by one: copies of all columns of a long recording with many people would be most of the memory that it takes.
+        (column,) = median_filter(probabilities[:, label : label + 1], width).T
         turns = _runs(_hysteresis(column, decoding.onset, decoding.offset))
         turns = _fill_gaps(turns, fill)
         labels.append([(first, stop) for first, stop in turns if stop - first > drop])
