@@ -76,7 +76,7 @@ def decode(probabilities: NDArray[np.floating[Any]], decoding: Decoding, time_ba
     drop = _frames_shorter_than(decoding.min_on, time_base)
     labels = []
     for label in range(probabilities.shape[1]):
-        # One by one: copies of all columns of a long recording with many people would be most of the memory that it takes.
+        # One by one: copies of all columns of a long recording with many people take much memory.
         (column,) = median_filter(probabilities[:, label : label + 1], width).T
         turns = _runs(_hysteresis(column, decoding.onset, decoding.offset))
         turns = _fill_gaps(turns, fill)
