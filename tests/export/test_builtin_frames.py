@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -487,6 +488,23 @@ def test_a_process_whose_other_has_ended_says_so(taught: config.Recipe, tmp_path
     run = moved(taught, tmp_path, processes=2)
     with pytest.raises(OptionError, match="Another process of the training has ended"), together.others(_ends_at_once, run):
         together.meet([torch.zeros(3)], stop=False)
+
+
+def _takes_a_turn(run: config.Recipe, rank: int) -> None:
+    """Says in the run's folder when its turn begins and ends."""
+    with together.first_alone(rank), (Path(run.training.folder) / "turns").open("a") as turns:
+        for what in ("begins", "ends"):
+            turns.write(f"{rank} {what}\n")
+            turns.flush()
+            time.sleep(0.2)
+
+
+def test_the_first_process_prepares_before_the_others(taught: config.Recipe, tmp_path: Path) -> None:
+    run = moved(taught, tmp_path, processes=2)
+    with together.others(_takes_a_turn, run):
+        time.sleep(0.5)  # The other one would be first if it did not wait.
+        _takes_a_turn(run, 0)
+    assert (tmp_path / "turns").read_text().splitlines() == ["0 begins", "0 ends", "1 begins", "1 ends"]
 
 
 def test_the_command_makes_takes(taught: config.Recipe, tmp_path: Path, capsys: Any) -> None:

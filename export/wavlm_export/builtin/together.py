@@ -67,6 +67,16 @@ def _join(store: str, rank: int, count: int) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=count)
 
 
+@contextmanager
+def first_alone(rank: int) -> Iterator[None]:
+    """The process of rank 0 does the block before the others do: what it keeps in files is there for them, and written by nobody else."""
+    if rank and distributed.is_initialized():
+        distributed.barrier()
+    yield
+    if not rank and distributed.is_initialized():
+        distributed.barrier()
+
+
 @torch.no_grad()
 def meet(values: Sequence[torch.Tensor], *, stop: bool) -> bool:
     """Make ``values`` the mean of what they are in all processes; whether any of these asks to stop.

@@ -115,14 +115,17 @@ class Trainer:
         self.device = torch.device(best if self.settings.device == "auto" else self.settings.device)
         self.folder = Path(self.settings.folder)
         noise = prepare.noises(recipe.data.noises)
-        people, teacher = cast(recipe), recipe.data.voice_teacher
-        placed, listener = None, None
-        if teacher and self.learns_places:
-            centres, middle = voice_teacher.centres(people, teacher, Path(recipe.data.packed))
-            placed = torch.from_numpy(centres)
-            listener = voice_teacher.Listener(teacher, middle) if self.settings.heard_weight else None
-        elif self.settings.heard_weight and not teacher:
+        teacher = recipe.data.voice_teacher
+        if self.settings.heard_weight and not teacher:
             raise OptionError("training.heard_weight asks a voice teacher: set data.voice_teacher.")
+        placed, listener = None, None
+        # The teacher's places take minutes, and are kept.
+        with together.first_alone(rank):
+            people = cast(recipe)
+            if teacher and self.learns_places:
+                centres, middle = voice_teacher.centres(people, teacher, Path(recipe.data.packed))
+                placed = torch.from_numpy(centres)
+                listener = voice_teacher.Listener(teacher, middle) if self.settings.heard_weight else None
         self.conversations: Conversations | ConversationsOfTakes = Conversations(
             people, recipe.simulation, self.settings.seed, noise, listener
         )
