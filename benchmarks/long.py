@@ -94,6 +94,8 @@ def interrupted(recording: Path, out: Path, model: Sequence[str] = (), after: fl
     """Start the command on the recording, press Ctrl-C after a while; its exit code and the files that it left."""
     out.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, "-m", "wavlm_diarizer", "diarize", str(recording), "-o", str(out / "long.rttm"), *model]
+    # A shell's background job ignores Ctrl-C, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(after)
     early = process.poll() is not None

@@ -21,7 +21,7 @@ from wavlm_diarizer.scoring import score, total
 from wavlm_diarizer.windows import plan
 
 SETS = ("real", "mix")
-WINDOWS = ((6.0, (1.0, 2.0, 3.0)), (8.0, (1.0, 2.0, 3.0, 4.0)), (10.0, (1.0, 2.0, 3.0, 4.0, 5.0)))
+WINDOWS = ((6.0, (1.0, 2.0, 3.0)), (8.0, (1.0, 2.0, 3.0, 4.0)), (9.0, (1.0, 2.0, 3.0, 4.5)), (10.0, (1.0, 2.0, 3.0, 4.0, 5.0)))
 """Seconds of a window, and the overlaps that are tried with it."""
 
 
